@@ -1,0 +1,1 @@
+"""Boards: platforms, the top level that goes on them, bitstreams."""

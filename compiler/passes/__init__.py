@@ -1,0 +1,1 @@
+"""Rewrites from graph to graph, one a file; each can be used alone."""

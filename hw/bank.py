@@ -1,0 +1,50 @@
+"""Scratchpad bank."""
+
+from amaranth import Module, Signal, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["Bank"]
+
+
+class Bank(wiring.Component):
+    """One read and one write port on block RAM; read data is valid one cycle after ``addr``.
+
+    The read value is undefined when the same row is written in the same cycle: the schedule must
+    not do that, and tests watch for it. In return no bypass logic is built (see ``no_rw_check``
+    in Yosys ``memory_dff``).
+    """
+
+    def __init__(self, *, width: int, depth: int):
+        if width < 1:
+            raise ValueError(f"width must be positive, not {width!r}")
+        if depth < 2:
+            raise ValueError(f"depth must be at least 2, not {depth!r}")  # 1 row = 0-bit address
+        self._data = memory.MemoryData(shape=unsigned(width), depth=depth, init=[])
+        super().__init__(
+            {
+                "r_addr": In(range(depth)),
+                "r_en": In(1),
+                "r_data": Out(width),
+                "w_addr": In(range(depth)),
+                "w_en": In(1),
+                "w_data": In(width),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.mem = mem = memory.Memory(self._data, attrs={"no_rw_check": 1})
+        read = mem.read_port(domain="comb")
+        write = mem.write_port()
+        row = Signal(self.r_data.shape(), reset_less=True)
+        m.d.comb += [
+            read.addr.eq(self.r_addr),
+            self.r_data.eq(row),
+            write.addr.eq(self.w_addr),
+            write.data.eq(self.w_data),
+            write.en.eq(self.w_en),
+        ]
+        with m.If(self.r_en):
+            m.d.sync += row.eq(read.data)
+        return m

@@ -1,0 +1,158 @@
+"""The parameters of an accelerator. No HDL is imported here: software reads the same object."""
+
+import dataclasses
+import json
+import zlib
+from dataclasses import dataclass
+
+__all__ = ["Config", "bits_for"]
+
+
+def bits_for(largest: int) -> int:
+    """Bits of an unsigned field that holds 0..largest; at least one.
+
+    >>> [bits_for(n) for n in (0, 1, 2, 255, 256)]
+    [1, 1, 2, 8, 9]
+    """
+    return max(1, largest.bit_length())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Geometry of an accelerator: what the gates, the compiler and the host all agree on.
+
+    Parameters
+    ----------
+    pes : int
+        PEs of the EIE array, 1..256; a multiple of ``lanes``.
+    lanes : int
+        Requantization lanes of the vector unit; a power of two that divides ``act_word``.
+    queue_depth : int
+        Columns that wait in front of each PE.
+    code_bits : int
+        Bits of a weight in a PE's memory, 1..8. At 8 the code is the int8 weight itself, below
+        it indexes a codebook of ``2**code_bits`` int8 weights.
+    sparse : bool
+        Build the pointer memories; without them only dense columns can run.
+    weight_depth, pointer_depth : int
+        Entries of a PE's weight memory; columns of its pointer memory.
+    acc_rows, acc_width : int
+        Accumulators of a PE, and their bits (17..32).
+    codebooks : int
+        Codebook slots, one for each layer that has its own (``code_bits`` below 8).
+    act_word, act_depth : int
+        int8 activations in a word of the activation memory (a power of two); words.
+    channel_depth, record_depth : int
+        Words, of ``lanes`` entries, of the channel memory (bias, place of the accumulator) and of
+        the requantization-record memory.
+    program_depth : int
+        Layer descriptors.
+    huffman_bits : int
+        Longest Huffman code, 1..15.
+    left_shift_bits : int
+        Bits of the left shift in front of the requantization multiplier: 0 when every layer's
+        scale is below one.
+    frame_bytes : int
+        Largest payload of a host frame.
+    trace : bool
+        Bring out every activation word that is written.
+    """
+
+    pes: int = 64
+    lanes: int = 8
+    queue_depth: int = 8
+    code_bits: int = 8
+    sparse: bool = True
+    weight_depth: int = 4096
+    pointer_depth: int = 1024
+    acc_rows: int = 16
+    acc_width: int = 32
+    codebooks: int = 1
+    act_word: int = 16
+    act_depth: int = 256
+    channel_depth: int = 256
+    record_depth: int = 16
+    program_depth: int = 16
+    huffman_bits: int = 12
+    left_shift_bits: int = 0
+    frame_bytes: int = 256
+    trace: bool = False
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and (isinstance(value, bool) or not isinstance(value, int)):
+                raise TypeError(f"{field.name} must be an int, not {value!r}")
+            if field.type is bool and not isinstance(value, bool):
+                raise TypeError(f"{field.name} must be a bool, not {value!r}")
+        for name, low, high in (
+            ("pes", 1, 256),
+            ("lanes", 1, 64),
+            ("queue_depth", 1, 1024),
+            ("code_bits", 1, 8),
+            ("weight_depth", 2, 1 << 20),
+            ("pointer_depth", 2, 1 << 20),
+            ("acc_rows", 2, 1024),
+            ("acc_width", 17, 32),
+            ("codebooks", 1, 256),
+            ("act_word", 1, 64),
+            ("act_depth", 2, 1 << 16),
+            ("channel_depth", 2, 1 << 16),
+            ("record_depth", 2, 1 << 16),
+            ("program_depth", 1, 1 << 12),
+            ("huffman_bits", 1, 15),
+            ("left_shift_bits", 0, 4),
+            ("frame_bytes", 16, 2048),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} must be {low} to {high}, not {getattr(self, name)!r}")
+        for name in ("lanes", "act_word", "frame_bytes"):
+            if getattr(self, name) & (getattr(self, name) - 1):
+                raise ValueError(f"{name} must be a power of two, not {getattr(self, name)!r}")
+        if self.act_word % self.lanes:
+            raise ValueError(f"lanes must divide act_word ({self.act_word}), not {self.lanes!r}")
+        if self.pes % self.lanes:
+            raise ValueError(f"pes must be a multiple of lanes ({self.lanes}), not {self.pes!r}")
+
+    @property
+    def row_bits(self) -> int:
+        """Bits of an accumulator's number inside a PE."""
+        return bits_for(self.acc_rows - 1)
+
+    @property
+    def pe_bits(self) -> int:
+        """Bits that choose a PE among those of one lane; PE p belongs to lane ``p % lanes``."""
+        return bits_for(self.pes // self.lanes - 1)
+
+    @property
+    def entry_bits(self) -> int:
+        """Bits of an entry of a PE's weight memory: the code, and its row where sparse."""
+        return self.code_bits + (self.row_bits if self.sparse else 0)
+
+    @property
+    def weight_address_bits(self) -> int:
+        return bits_for(self.weight_depth - 1)
+
+    @property
+    def pointer_address_bits(self) -> int:
+        return bits_for(self.pointer_depth - 1)
+
+    @property
+    def length_bits(self) -> int:
+        """Bits of the entries of one column in one PE, 0..acc_rows."""
+        return bits_for(self.acc_rows)
+
+    @property
+    def groups(self) -> int:
+        """Lane groups in an activation word."""
+        return self.act_word // self.lanes
+
+    @property
+    def hash(self) -> int:
+        """CRC-32 of what an image depends on; an image carries it and the loader compares it."""
+        fields = {n: v for n, v in dataclasses.asdict(self).items() if n not in _FREE}
+        return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
+
+
+# An image made for one value runs on every other.
+_FREE = ("queue_depth", "frame_bytes", "trace")

@@ -1,0 +1,1 @@
+"""The EIE array: non-zero activations broadcast to PEs that walk compressed columns."""

@@ -1,0 +1,1 @@
+"""The host port: framed requests and replies over a byte stream."""

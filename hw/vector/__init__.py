@@ -1,0 +1,1 @@
+"""The vector unit: bias, requantize, clamp."""

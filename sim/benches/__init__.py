@@ -1,0 +1,1 @@
+"""cocotb modules that run inside the simulator."""
