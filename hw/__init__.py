@@ -1,1 +1,1 @@
-"""Gates: Amaranth components, one engine a folder, and the numbers and formats they are built on."""
+"""Gates: Amaranth components, one engine a folder; the numbers and formats they are built on."""

@@ -79,7 +79,7 @@ def encode(descriptor: Descriptor) -> bytes:
         A field is unknown or its value does not fit.
 
     >>> encode({"op": Op.EIE, "in_zero": -1})[:6].hex()
-    '100000001fe0'
+    '10000001fe00'
     """
     for name, value in descriptor.items():
         if name not in _BY_NAME:

@@ -1,1 +1,1 @@
-"""What the integers are (golden operators), and the machinery that checks the gates against them."""
+"""What the integers are (golden operators), and what checks the gates against them."""

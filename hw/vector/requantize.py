@@ -1,0 +1,142 @@
+"""One lane of the vector unit: int32 sum to int8 activation."""
+
+from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..image import MULTIPLIER_BITS, SHIFT_BITS
+
+__all__ = ["Requantize", "record_layout"]
+
+_SPLIT = 15  # operands are cut here, so that each partial product fits a signed 18x18 (16x16) block
+
+
+def record_layout() -> data.StructLayout:
+    """A requantization record: the multiplier less 2**30, and the right shift behind it."""
+    return data.StructLayout({"multiplier": MULTIPLIER_BITS, "shift": signed(SHIFT_BITS)})
+
+
+class Requantize(wiring.Component):
+    """Scale an accumulator to the next layer's int8: both of TFLite's rounding rules, exactly.
+
+    Latency is :attr:`latency` cycles, throughput one sum per cycle; it never stalls. Equal to
+    :func:`prunus.sim.ops.requantize` of ``acc + bias`` while that fits ``acc_width`` bits.
+
+    With ``P = (acc + bias) * multiplier`` gemmlowp's SaturatingRoundingDoublingHighMul is
+    ``(P + 2**30) >> 31`` for either sign, and its RoundingDivideByPOT adds half, less one when
+    negative, before the shift. The single rule has one rounding: the low 31 bits are dropped
+    before half is added, which changes nothing.
+
+    Members
+    -------
+    acc, bias : In(signed(32))
+    record : In
+        See :func:`record_layout`.
+    double_round, zero, low, high : In
+        Rounding rule, output zero point and clamp; constant while sums are under way.
+    o : Out(signed(8))
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__({
+            "acc": In(signed(32)),
+            "bias": In(signed(32)),
+            "record": In(record_layout()),
+            "double_round": In(1),
+            "zero": In(signed(8)),
+            "low": In(signed(8)),
+            "high": In(signed(8)),
+            "o": Out(signed(8)),
+        })  # fmt: skip
+
+    @property
+    def latency(self) -> int:
+        return 9 + (self.config.left_shift_bits > 0)
+
+    def elaborate(self, platform):
+        m = Module()
+
+        def stage(value, name, shape=None):
+            register = Signal(shape or value.shape(), name=name, reset_less=True)
+            m.d.sync += register.eq(value)
+            return register
+
+        # Stage 1: bias.
+        x = stage(self.acc + self.bias, "s1_x", signed(self.config.acc_width))
+        multiplier = stage(self.record.multiplier, "s1_multiplier")
+        shift = stage(self.record.shift, "s1_shift")
+
+        # Stage 2, where a layer scales up: shift left, saturating; what saturates is far outside
+        # the clamp, because such a layer does not shift right behind the multiplier.
+        if self.config.left_shift_bits:
+            amount = Signal(unsigned(self.config.left_shift_bits))
+            m.d.comb += amount.eq(Mux(shift < 0, -shift, 0))
+            wide = Signal(signed(32 + (1 << self.config.left_shift_bits) - 1))
+            m.d.comb += wide.eq(x << amount)
+            limit = (1 << 31) - 1
+            x = stage(
+                Mux(wide > limit, limit, Mux(wide < -limit, -limit, wide)), "s2_x", signed(32)
+            )
+            multiplier = stage(multiplier, "s2_multiplier")
+            shift = stage(Mux(shift < 0, 0, shift), "s2_shift", signed(SHIFT_BITS))
+        right = shift[: SHIFT_BITS - 1]  # 0..31
+
+        # Three stages: partial products, through two registers that a multiplier block may absorb.
+        x_high, x_low = x[_SPLIT:].as_signed(), x[:_SPLIT]
+        m_high, m_low = multiplier[_SPLIT:], multiplier[:_SPLIT]
+
+        def product(a, b, name):
+            a_signed = Signal(signed(18), name=f"{name}_a", reset_less=True)
+            b_signed = Signal(signed(16), name=f"{name}_b", reset_less=True)
+            m.d.sync += [a_signed.eq(a), b_signed.eq(b)]
+            first = stage(a_signed * b_signed, f"{name}_m")
+            return stage(first, f"{name}_p")
+
+        high_high = product(x_high, m_high, "hh")
+        high_low = product(x_high, m_low, "hl")
+        low_high = product(x_low, m_high, "lh")
+        low_low = product(x_low, m_low, "ll")
+        x3 = stage(stage(stage(x, "s3_x"), "s4_x"), "s5_x")
+        right = stage(stage(stage(right, "s3_right"), "s4_right"), "s5_right")
+
+        # Two stages: P, of which bits 30 and up are kept. x * 2**30 is the multiplier's top bit.
+        p_shape = signed(len(x) + 31)
+        inner = stage(high_low + low_high, "s6_inner")
+        top = stage(high_high + x3, "s6_top")
+        bottom = stage(low_low[:MULTIPLIER_BITS], "s6_bottom")
+        right = stage(right, "s6_right")
+        p = Signal(p_shape)
+        m.d.comb += p.eq(Cat(bottom, top).as_signed() + (inner << _SPLIT))
+        p_top = stage(p[MULTIPLIER_BITS:].as_signed(), "s7_p")
+        right = stage(right, "s7_right")
+
+        # Rounding at bit 31: always for the double rule, else only where no shift follows.
+        y = Signal(signed(len(x) + 2))
+        m.d.comb += y.eq((p_top + Mux(self.double_round | (right == 0), 1, 0)) >> 1)
+        half = Signal(unsigned(31))
+        m.d.comb += half.eq((1 << right) >> 1)
+        y = stage(y, "s8_y")
+        half = stage(half, "s8_half")
+        right = stage(right, "s8_right")
+
+        # Rounding at the shift, then the shift.
+        rounded = Signal(signed(max(len(y), 32) + 1))
+        borrow = Signal()
+        m.d.comb += borrow.eq(self.double_round & (y < 0) & (right != 0))
+        m.d.comb += rounded.eq(y + (half - borrow))
+        rounded = stage(rounded, "s9_rounded")
+        right = stage(right, "s9_right")
+        scaled = stage(rounded >> right, "s10_scaled")
+
+        # Zero point and clamp: combinational, the user registers the output.
+        total = Signal(signed(len(scaled) + 1))
+        m.d.comb += total.eq(scaled + self.zero)
+        with m.If(total < self.low):
+            m.d.comb += self.o.eq(self.low)
+        with m.Elif(total > self.high):
+            m.d.comb += self.o.eq(self.high)
+        with m.Else():
+            m.d.comb += self.o.eq(total)
+        return m
