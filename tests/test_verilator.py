@@ -1,0 +1,71 @@
+"""Models are built once, run under cocotb, and fail with the bench's own words."""
+
+import re
+
+import pytest
+from amaranth import Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from prunus.sim import verilator
+from prunus.sim.generate import to_verilog
+
+
+class Adder(wiring.Component):
+    """A stream of pairs in, their sums out, one cycle later; for this test alone."""
+
+    i: In(stream.Signature(data.StructLayout({"a": signed(8), "b": signed(8)})))
+    o: Out(stream.Signature(signed(9)))
+
+    def elaborate(self, platform):
+        m = Module()
+        total = Signal(signed(9), reset_less=True)
+        m.d.comb += [self.o.payload.eq(total), self.i.ready.eq(~self.o.valid | self.o.ready)]
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+            m.d.sync += total.eq(self.i.p.a + self.i.p.b)
+        return m
+
+
+@pytest.fixture(scope="module")
+def model():
+    return verilator.build([to_verilog(Adder(), "adder")], "adder")
+
+
+@pytest.mark.parametrize(("gap", "stall"), [("0", "0"), ("0.5", "0"), ("0.3", "0.6")])
+def test_a_bench_passes(model, tmp_path, gap, stall):
+    env = {"GAP": gap, "STALL": stall}
+    (result,) = verilator.run(model, "benches.adder", env=env, work_dir=tmp_path, seed=5)
+    assert result.name == "adds"
+    assert result.sim_ns >= 2000
+
+
+def test_a_failure_has_the_message_of_the_bench(model, tmp_path):
+    env = {"GAP": "0", "STALL": "0", "BENCH_FAIL": "1"}
+    with pytest.raises(verilator.BenchError, match=r"^benches\.adder\.adds: .*sums differ at 199"):
+        verilator.run(model, "benches.adder", env=env, work_dir=tmp_path)
+
+
+def test_a_missing_bench_is_an_error(model, tmp_path):
+    with pytest.raises(verilator.BenchError, match="benches.nothing"):
+        verilator.run(model, "benches.nothing", work_dir=tmp_path)
+
+
+def test_a_bench_that_hangs_is_stopped(model, tmp_path):
+    env = {"GAP": "0", "STALL": "0"}
+    with pytest.raises(verilator.BenchError, match=r"^benches.adder: no end after 0.01 s"):
+        verilator.run(model, "benches.adder", env=env, work_dir=tmp_path, timeout=0.01)
+
+
+def test_an_unchanged_design_is_not_compiled_again(model, monkeypatch):
+    monkeypatch.setattr(verilator, "call", lambda *_: pytest.fail("a tool was called"))
+    again = verilator.build([to_verilog(Adder(), "adder")], "adder")
+    assert again.cached
+    assert again.executable == model.executable
+
+
+def test_an_error_names_the_line():
+    text = "module top(input clk);\n  assign nothing_here = clk + ;\nendmodule\n"
+    with pytest.raises(verilator.BuildError, match=r"top\.v:2:\d+: syntax error") as caught:
+        verilator.build([text], "top")
+    assert re.match(r"verilator(_bin)?: %Error", str(caught.value))
