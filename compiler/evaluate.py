@@ -1,4 +1,4 @@
-"""Runs a graph on numpy, int8 graphs through the golden operators, and splits off the host's part."""
+"""Runs a graph on numpy, int8 layers by the golden operators; splits off what the host does."""
 
 from collections.abc import Callable
 

@@ -20,7 +20,7 @@ _48_OVER_17 = 1515870810  # 2 integer bits
 _MINUS_32_OVER_17 = -1010580540
 
 
-def high_mul(a: Int, b: Int) -> Int:
+def high_mul(a: Int, b: Int | int) -> Int:
     """``a * b / 2**31`` to the nearest, halves up, saturated to int32.
 
     Source: ``SaturatingRoundingDoublingHighMul``: its nudge has the sign of the product and its
@@ -29,7 +29,8 @@ def high_mul(a: Int, b: Int) -> Int:
     >>> high_mul(np.array([3, -3]), np.array([1 << 30, 1 << 30])).tolist()
     [2, -1]
     """
-    return np.minimum((a * b + (1 << 30)) >> 31, INT32_MAX)
+    result: Int = np.minimum((a * b + (1 << 30)) >> 31, INT32_MAX)
+    return result
 
 
 def divide_by_pot(x: Int, exponent: Int | int) -> Int:
@@ -59,7 +60,7 @@ def exp_on_negative(a: Int, integer_bits: int) -> Int:
     for exponent, factor in enumerate(_EXP_OF_POWERS, start=-2):
         if exponent < integer_bits:
             bit = remainder & (1 << (fraction_bits + exponent))
-            result = np.where(bit != 0, high_mul(result, np.int64(factor)), result)
+            result = np.where(bit != 0, high_mul(result, factor), result)
     exact_one: Int = np.where(a == 0, INT32_MAX, result)
     return exact_one
 
@@ -70,7 +71,7 @@ def one_over_one_plus(a: Int) -> Int:
     Source: ``one_over_one_plus_x_for_x_in_0_1``: three Newton-Raphson steps.
     """
     half = (a + INT32_MAX + 1) >> 1  # RoundingHalfSum of a and one; both are positive
-    x = _saturate(_48_OVER_17 + high_mul(half, np.int64(_MINUS_32_OVER_17)))
+    x = _saturate(_48_OVER_17 + high_mul(half, _MINUS_32_OVER_17))
     for _ in range(3):
         error = (1 << 29) - high_mul(half, x)
         x = x + _saturate(high_mul(x, error) << 2)
@@ -93,9 +94,8 @@ def _exp_on_quarter(a: Int) -> Int:
     square = high_mul(x, x)
     cube = high_mul(square, x)
     fourth = divide_by_pot(high_mul(square, square), 2)
-    rest = divide_by_pot(high_mul(fourth + cube, np.int64(_ONE_THIRD)) + square, 1)
-    constant = np.int64(_EXP_OF_MINUS_EIGHTH)
-    return _saturate(constant + high_mul(x + rest, constant))
+    rest = divide_by_pot(high_mul(fourth + cube, _ONE_THIRD) + square, 1)
+    return _saturate(_EXP_OF_MINUS_EIGHTH + high_mul(x + rest, _EXP_OF_MINUS_EIGHTH))
 
 
 def _saturate(x: Int) -> Int:

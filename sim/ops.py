@@ -157,7 +157,8 @@ def quantize(x: ArrayLike, scale: float, zero_point: int) -> Int:
     if np.isnan(steps).any():
         raise ValueError("x must be free of NaN")
     nearest = np.copysign(np.floor(np.abs(steps.astype(np.float64)) + 0.5), steps)
-    return (np.clip(nearest, -1024, 1024).astype(np.int64) + zero_point).clip(-128, 127)
+    result: Int = np.clip(nearest, -1024, 1024).astype(np.int64) + zero_point
+    return np.clip(result, -128, 127)
 
 
 def dequantize(x: ArrayLike, scale: float, zero_point: int) -> NDArray[np.float32]:
@@ -204,7 +205,7 @@ def softmax_int8(x: ArrayLike, in_scale: float, beta: float = 1.0) -> Int:
     difference = a - a.max(axis=-1, keepdims=True)
     near = difference >= -_input_radius(_SOFTMAX_INTEGER_BITS, shift)
     steps = np.where(near, difference, 0) << max(shift, 0)
-    exponent = divide_by_pot(high_mul(steps, np.int64(multiplier)), max(-shift, 0))
+    exponent = divide_by_pot(high_mul(steps, multiplier), max(-shift, 0))
     exponential = exp_on_negative(exponent, _SOFTMAX_INTEGER_BITS)
     total = np.where(near, divide_by_pot(exponential, _SOFTMAX_SUM_BITS), 0)
     total = total.sum(axis=-1, keepdims=True)
