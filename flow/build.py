@@ -1,0 +1,199 @@
+"""A build: a compiled model, in memory and as a directory."""
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prunus.compiler import store
+from prunus.compiler.assemble import LayerStatistics
+from prunus.compiler.ir import Graph, GraphError
+from prunus.hw.config import Config
+
+__all__ = ["FORMAT", "Build", "BuildError", "LayerReport", "load_build", "save_build"]
+
+FORMAT = 1  # of the directory
+
+
+class BuildError(ValueError):
+    """A build directory that cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """A layer as the report shows it; ``tensor`` is the output, ``base_word`` where it is kept."""
+
+    name: str
+    op: str
+    engine: str
+    tensor: str
+    macs: int
+    weights: int
+    nonzeros: int
+    dense: bool
+    distinct: int
+    rows: int
+    passes: int
+    base_word: int
+    outputs: int
+    rom: LayerStatistics
+
+    @property
+    def rom_bits(self) -> int:
+        return self.rom.rom_bits
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Everything that later steps need: the graph, the configuration, the image, the figures.
+
+    ``lossless``: no weight differs from the imported model's (quantization of a float model to
+    int8 counts as a change).
+    """
+
+    graph: Graph
+    config: Config
+    image: bytes
+    layers: tuple[LayerReport, ...]
+    lossless: bool
+    biases: int
+    settings: dict[str, Any]
+
+    @property
+    def macs(self) -> int:
+        return sum(layer.macs for layer in self.layers)
+
+    @property
+    def rom_bytes(self) -> int:
+        return len(self.image)
+
+    @property
+    def float32_bytes(self) -> int:
+        """Weights and biases as float32."""
+        return 4 * (self.biases + sum(layer.weights for layer in self.layers))
+
+    @property
+    def compression_ratio(self) -> float:
+        return self.float32_bytes / self.rom_bytes
+
+    def summary(self) -> dict[str, Any]:
+        """The figures, ready for JSON."""
+        return {
+            "model": self.graph.name,
+            "layers": [
+                {
+                    "name": layer.name,
+                    "op": layer.op,
+                    "engine": layer.engine,
+                    "macs": layer.macs,
+                    "weights": layer.weights,
+                    "nonzeros": layer.nonzeros,
+                    "rom_bits": layer.rom_bits,
+                    "storage": "dense" if layer.dense else "sparse",
+                    "distinct_weights": layer.distinct,
+                    "code_bits": layer.rom.code_bits,
+                    "run_bits": layer.rom.run_bits,
+                    "table_bits": layer.rom.table_bits,
+                    "entropy_bits": round(layer.rom.entropy_bits, 1),
+                }
+                for layer in self.layers
+            ],
+            "macs": self.macs,
+            "rom_bytes": self.rom_bytes,
+            "float32_bytes": self.float32_bytes,
+            "compression_ratio": round(self.compression_ratio, 3),
+            "lossless": self.lossless,
+            "config": dataclasses.asdict(self.config),
+            "settings": self.settings,
+        }
+
+
+def hex_text(image: bytes) -> str:
+    """The image for ``$readmemh``, one byte a line."""
+    return "".join(f"{byte:02x}\n" for byte in image)
+
+
+def save_build(build: Build, path: Path) -> None:
+    """Write the directory, whole or not at all; an older build at ``path`` is replaced.
+
+    Raises
+    ------
+    BuildError
+        ``path`` holds something that is not a build.
+    """
+    path = Path(path)
+    if path.exists() and (
+        not path.is_dir() or (any(path.iterdir()) and not (path / "build.json").is_file())
+    ):
+        raise BuildError(f"{path}: exists and is not a build directory; name another")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        scratch.chmod(0o755)
+        store.save(build.graph, scratch / "graph.npz")
+        (scratch / "image.bin").write_bytes(build.image)
+        (scratch / "image.hex").write_text(hex_text(build.image))
+        document = {
+            "format": FORMAT,
+            "prunus": importlib.metadata.version("prunus"),
+            "config": dataclasses.asdict(build.config),
+            "layers": [dataclasses.asdict(layer) for layer in build.layers],
+            "lossless": build.lossless,
+            "biases": build.biases,
+            "settings": build.settings,
+        }
+        (scratch / "build.json").write_text(json.dumps(document, indent=1))
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+            os.replace(path, old / path.name)
+            os.replace(scratch, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(scratch, path)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def load_build(path: Path) -> Build:
+    """Read a build directory.
+
+    Raises
+    ------
+    BuildError
+        It is not one, is damaged, or was written by another version.
+    """
+    path = Path(path)
+    if not (path / "build.json").is_file():
+        raise BuildError(f"{path}: not a build directory; make one with prunus compile")
+    try:
+        document = json.loads((path / "build.json").read_text())
+        written = document["format"]
+        version = document["prunus"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise BuildError(f"{path / 'build.json'}: damaged; compile the model again") from error
+    if written != FORMAT or version != importlib.metadata.version("prunus"):
+        raise BuildError(
+            f"{path}: written by prunus {version}, format {written}; this is prunus "
+            f"{importlib.metadata.version('prunus')}, format {FORMAT}: compile the model again"
+        )
+    try:
+        return Build(
+            graph=store.load(path / "graph.npz"),
+            config=Config(**document["config"]),
+            image=(path / "image.bin").read_bytes(),
+            layers=tuple(
+                LayerReport(**{**layer, "rom": LayerStatistics(**layer["rom"])})
+                for layer in document["layers"]
+            ),
+            lossless=document["lossless"],
+            biases=document["biases"],
+            settings=document["settings"],
+        )
+    except (GraphError, ValueError, KeyError, TypeError, OSError) as error:
+        raise BuildError(f"{path}: damaged ({error}); compile the model again") from error

@@ -1,0 +1,161 @@
+"""The whole accelerator."""
+
+from amaranth import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .activations import Activations
+from .config import Config, bits_for
+from .eie.array import EieArray
+from .host.port import HostPort
+from .load.loader import Loader
+from .rom import Rom
+from .sequencer import Sequencer
+from .vector.unit import VectorUnit
+
+__all__ = ["Accelerator", "trace_signature"]
+
+
+def trace_signature(config: Config) -> wiring.Signature:
+    """What the trace port shows; nothing of it can be stalled.
+
+    Members
+    -------
+    valid, layer, address, group, data
+        A write to the activation memory: descriptor's layer, word, lane group, ``lanes`` int8.
+    layer_start, array_done, layer_done, run_done
+        Pulses: an engine starts, its accumulators are final, its outputs are written, and the
+        program has ended.
+    """
+    return wiring.Signature({
+        "valid": Out(1),
+        "layer": Out(8),
+        "address": Out(range(config.act_depth)),
+        "group": Out(bits_for(config.groups - 1)),
+        "data": Out(8 * config.lanes),
+        "layer_start": Out(1),
+        "array_done": Out(1),
+        "layer_done": Out(1),
+        "run_done": Out(1),
+    })  # fmt: skip
+
+
+class Accelerator(wiring.Component):
+    """Loader, EIE array, vector unit and memories under one sequencer, behind the host port.
+
+    With ``image`` the ROM image is in block RAM and is loaded after reset; the host may replace it,
+    and has to provide it where there is none. Equal to :class:`prunus.sim.machine.Machine`.
+
+    Members
+    -------
+    host_i, host_o : In, Out(stream.Signature(8))
+        Frames of :mod:`prunus.hw.host.protocol`.
+    ready, failed : Out(1)
+        An image is loaded and intact; the last one was refused.
+    trace : Out
+        See :func:`trace_signature`; only with ``config.trace``.
+    """
+
+    def __init__(self, config: Config, image: bytes | None = None):
+        self.config = config
+        self.image = image
+        members = {
+            "host_i": In(stream.Signature(8)),
+            "host_o": Out(stream.Signature(8)),
+            "ready": Out(1),
+            "failed": Out(1),
+        }
+        if config.trace:
+            members["trace"] = Out(trace_signature(config))
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.host = host = HostPort(config)
+        m.submodules.loader = loader = Loader(config)
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.activations = activations = Activations(config)
+        m.submodules.eie = eie = EieArray(config)
+        m.submodules.vector = vector = VectorUnit(config)
+
+        connect(m, flipped(self.host_i), host.i)
+        connect(m, host.o, flipped(self.host_o))
+        m.d.comb += [self.ready.eq(loader.done), self.failed.eq(loader.error != 0)]
+
+        # Image: from block RAM until the host sends one.
+        m.d.comb += loader.restart.eq(host.restart)
+        if self.image is None:
+            connect(m, host.image, loader.i)
+        else:
+            m.submodules.rom = rom = Rom(self.image)
+            from_host = Signal()
+            with m.If(host.restart):
+                m.d.sync += from_host.eq(1)
+            m.d.comb += rom.stop.eq(host.restart | from_host)
+            with m.If(from_host):
+                connect(m, host.image, loader.i)
+            with m.Else():
+                connect(m, rom.o, loader.i)
+        m.d.comb += [
+            host.load_done.eq(loader.done),
+            host.load_error.eq(loader.error),
+            host.image_id.eq(loader.image_id),
+            host.network.eq(loader.network),
+        ]
+
+        # Every memory listens to one bus.
+        for unit in (sequencer, eie, vector):
+            connect(m, loader.bus, unit.bus)
+
+        # The sequencer's layer goes to both units, each taking the fields it knows.
+        for unit in (eie, vector):
+            for name, _ in unit.layer.shape():
+                m.d.comb += unit.layer[name].eq(sequencer.layer[name])
+        m.d.comb += [
+            sequencer.start.eq(host.start),
+            host.busy.eq(sequencer.busy),
+            host.cycles.eq(sequencer.cycles),
+            eie.start.eq(sequencer.engine_start),
+            sequencer.engine_done.eq(eie.done),
+            vector.start.eq(sequencer.vector_start),
+            sequencer.vector_done.eq(vector.done),
+        ]
+        connect(m, vector.locate, eie.locate)
+        connect(m, eie.sums, vector.sums)
+
+        # Activation memory: the host's while nothing runs.
+        with m.If(sequencer.busy):
+            m.d.comb += [activations.r_addr.eq(eie.r_addr), activations.r_en.eq(eie.r_en)]
+        with m.Else():
+            m.d.comb += [activations.r_addr.eq(host.r_addr), activations.r_en.eq(host.r_en)]
+        for unit in (host, vector):
+            enable = unit.w_en & (sequencer.busy if unit is vector else ~sequencer.busy)
+            with m.If(enable):
+                m.d.comb += [
+                    activations.w_addr.eq(unit.w_addr),
+                    activations.w_group.eq(unit.w_group),
+                    activations.w_data.eq(unit.w_data),
+                    activations.w_en.eq(1),
+                ]
+        m.d.comb += [
+            host.r_data.eq(activations.r_data),
+            eie.r_data.eq(activations.r_data),
+        ]
+
+        if config.trace:
+            busy = Signal()
+            vector_busy = Signal()
+            m.d.sync += [busy.eq(sequencer.busy), vector_busy.eq(~vector.done)]
+            m.d.comb += [
+                self.trace.valid.eq(vector.w_en),
+                self.trace.layer.eq(sequencer.layer.layer),
+                self.trace.address.eq(vector.w_addr),
+                self.trace.group.eq(vector.w_group),
+                self.trace.data.eq(vector.w_data),
+                self.trace.layer_start.eq(sequencer.engine_start),
+                self.trace.array_done.eq(sequencer.vector_start),
+                self.trace.layer_done.eq(vector_busy & vector.done),
+                self.trace.run_done.eq(busy & ~sequencer.busy),
+            ]
+        return m
