@@ -131,19 +131,17 @@ class Reply:
 
 
 # Fields of the payloads with their bytes, in the order in which they are sent.
+STATUS_LAYOUT = (("state", 1), ("load_error", 1), ("dropped", 1))
 HELLO_LAYOUT = (
     ("version", 1),
     ("config_hash", 4),
     ("image_id", 4),
-    ("state", 1),
-    ("load_error", 1),
-    ("dropped", 1),
     ("lanes", 1),
     ("input_bytes", 3),
     ("output_bytes", 3),
     ("frame_bytes", 2),
+    *STATUS_LAYOUT,
 )
-STATUS_LAYOUT = (("state", 1), ("load_error", 1), ("dropped", 1))
 
 
 class _Fields:
@@ -184,13 +182,13 @@ class Hello(_Fields):
     version: int = PROTOCOL_VERSION
     config_hash: int
     image_id: int
-    state: int
-    load_error: int
-    dropped: int
     lanes: int
     input_bytes: int
     output_bytes: int
     frame_bytes: int
+    state: int
+    load_error: int
+    dropped: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,304 @@
+"""The host port: requests in, replies out, and the strings they pull inside the accelerator."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config, bits_for
+from .deframer import Deframer
+from .framer import Framer
+from .protocol import OFFSET_BYTES, OUTPUT_BYTES, Op, State, Status
+from .replier import Replier
+
+__all__ = ["HostPort", "network_layout"]
+
+_START_CYCLES = 3  # after `start` in which `busy` need not be high yet
+
+
+def network_layout() -> data.StructLayout:
+    """Where the network that was loaded has its inputs and outputs: activation words, bytes."""
+    return data.StructLayout(
+        {"input_base": 16, "input_bytes": 24, "output_base": 16, "output_bytes": 24}
+    )
+
+
+class HostPort(wiring.Component):
+    """Carries out one request after the other and answers each; docs/host-link.md is its contract.
+
+    A request takes about 10 cycles, then a cycle for each byte of ``LOAD`` and ``INPUT``, and
+    two or three for each byte of the reply. While the network runs, ``HELLO`` and ``STATUS`` are
+    answered; every other request waits for the end of the run, and ``RUN`` is answered before it.
+
+    Members
+    -------
+    i, o : streams
+        Bytes of the link.
+    image, restart : Out
+        Bytes for the loader; ``restart`` makes it forget everything.
+    load_done, load_error, image_id, network : In
+        What the loader says. Sizes and bases lie inside the activation memory.
+    start, busy, cycles
+        Run the network. ``busy`` is high at most 3 cycles after the pulse ``start`` and until the
+        end; then ``cycles`` holds until the next run.
+    w_addr, w_group, w_en, w_data, r_addr, r_en, r_data
+        Ports of the activation memory, as :class:`prunus.hw.activations.Activations` has them.
+    """
+
+    def __init__(self, config: Config):
+        if config.frame_bytes < config.lanes + OFFSET_BYTES:
+            raise ValueError(
+                f"frame_bytes must be at least lanes + {OFFSET_BYTES} "
+                f"({config.lanes + OFFSET_BYTES}), not {config.frame_bytes!r}"
+            )
+        self.config = config
+        super().__init__({
+            "i": In(stream.Signature(8)),
+            "o": Out(stream.Signature(8)),
+            "image": Out(stream.Signature(8)),
+            "restart": Out(1),
+            "load_done": In(1),
+            "load_error": In(4),
+            "image_id": In(32),
+            "network": In(network_layout()),
+            "start": Out(1),
+            "busy": In(1),
+            "cycles": In(32),
+            "w_addr": Out(range(config.act_depth)),
+            "w_group": Out(bits_for(config.groups - 1)),
+            "w_en": Out(1),
+            "w_data": Out(8 * config.lanes),
+            "r_addr": Out(range(config.act_depth)),
+            "r_en": Out(1),
+            "r_data": In(8 * config.act_word),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.deframer = request = Deframer(config)
+        m.submodules.replier = reply = Replier(config)
+        m.submodules.framer = framer = Framer()
+        wiring.connect(m, wiring.flipped(self.i), request.i)
+        wiring.connect(m, reply.o, framer.i)
+        wiring.connect(m, framer.o, wiring.flipped(self.o))
+
+        # What is going on.
+        loading = Signal()
+        running = Signal()
+        starting = Signal(range(_START_CYCLES + 1))
+        ready = Signal()
+        state = Signal(State)
+        m.d.comb += ready.eq(self.load_done & (self.load_error == 0))
+        with m.If(self.load_error != 0):
+            m.d.comb += state.eq(State.FAILED)
+        with m.Elif(running):
+            m.d.comb += state.eq(State.RUNNING)
+        with m.Elif(self.load_done):
+            m.d.comb += state.eq(State.READY)
+        with m.Elif(loading):
+            m.d.comb += state.eq(State.LOADING)
+
+        # The reply belongs to the request, or to the run that ended.
+        of_run = Signal()
+        run_tag = Signal(8, reset_less=True)
+        ran = Signal()  # the last thing that changed activations is the run of `run_tag`
+        status = Signal(Status)
+        word_bits = len(self.w_addr)
+        byte_bits = (config.act_word - 1).bit_length()
+        lane_bits = (config.lanes - 1).bit_length()
+        size_bits = word_bits + byte_bits + 1  # sizes of vectors in activation memory
+        m.d.comb += [
+            reply.op.eq(Mux(of_run, Op.RUN, request.op)),
+            reply.tag.eq(Mux(of_run, run_tag, request.tag)),
+            reply.status.eq(status),
+            reply.state.eq(state),
+            reply.load_error.eq(self.load_error),
+            reply.dropped.eq(request.dropped),
+            reply.image_id.eq(self.image_id),
+            reply.input_bytes.eq(self.network.input_bytes[:size_bits]),
+            reply.output_bytes.eq(self.network.output_bytes[:size_bits]),
+            reply.cycles.eq(self.cycles),
+        ]
+
+        # `amount` bytes from `offset` on are meant, `room` is from there to the limit. While data
+        # goes to or from activation memory, `offset` is the place of the next byte.
+        field = Signal(range(OUTPUT_BYTES + 1))
+        offset = Signal(24, reset_less=True)
+        count = Signal(16, reset_less=True)
+        amount = Signal(16)
+        expected = Signal(24)  # offset of the next LOAD
+        limit = Signal(24)
+        base = Signal(word_bits)
+        room = Signal(signed(25), reset_less=True)
+        beyond = Signal()
+        m.d.comb += amount.eq(request.left)
+        with m.Switch(request.op):
+            with m.Case(Op.LOAD):
+                m.d.comb += limit.eq(expected)
+            with m.Case(Op.INPUT):
+                m.d.comb += limit.eq(self.network.input_bytes[:size_bits])
+                m.d.comb += base.eq(self.network.input_base)
+            with m.Default():
+                m.d.comb += limit.eq(self.network.output_bytes[:size_bits])
+                m.d.comb += base.eq(self.network.output_base)
+                m.d.comb += amount.eq(count)
+        # Where the limit is one of activation memory, `room` that is not negative is small.
+        compared = max(size_bits, len(amount))
+        m.d.comb += beyond.eq((room < 0) | (room[:compared] < amount))
+
+        # Data of a request: fetched from the buffer, then shifted into a group of bytes, of which
+        # the loader gets the last one.
+        fetched = Signal()
+        group = Signal(8 * config.lanes, reset_less=True)
+        group_shift = Signal()
+        image_valid = Signal()
+        image_free = Signal()
+        m.d.comb += [
+            self.image.payload.eq(group[-8:]),
+            self.image.valid.eq(image_valid),
+            image_free.eq(~image_valid | self.image.ready),
+        ]
+        with m.If(group_shift):
+            m.d.sync += group.eq(Cat(group, Mux(fetched, request.data, 0))[8:])
+
+        # Activation memory.
+        moved = Signal()  # the byte at `offset` has been taken care of
+        address = Signal(word_bits)
+        m.d.comb += [
+            address.eq(offset[byte_bits:] + base),
+            self.w_addr.eq(address),
+            self.w_group.eq(offset[lane_bits:byte_bits]),
+            self.w_data.eq(group),
+            self.r_addr.eq(address),
+            self.r_en.eq(reply.fetch),
+            reply.body.eq(self.r_data.word_select(offset[:byte_bits], 8)),
+            reply.body_last.eq(count[: bits_for(config.frame_bytes)] == 1),
+        ]
+        m.d.sync += moved.eq(reply.fetch)
+        with m.If(moved):
+            m.d.sync += offset[: size_bits - 1].eq(offset[: size_bits - 1] + 1)
+
+        m.d.sync += [self.start.eq(0), self.restart.eq(0)]
+        with m.If(starting != 0):
+            m.d.sync += starting.eq(starting - 1)
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [of_run.eq(0), status.eq(Status.OK), field.eq(0)]
+                with m.If(running & (starting == 0) & ~self.busy):
+                    m.d.sync += [running.eq(0), of_run.eq(1)]
+                    m.next = "REPLY"
+                with m.Elif(request.frame):
+                    with m.If(~running | (request.op == Op.HELLO) | (request.op == Op.STATUS)):
+                        m.next = "DISPATCH"
+
+            with m.State("DISPATCH"):
+                m.next = "REPLY"
+                wrong_length = Signal()
+                needs_ready = Signal()
+                understood = Signal()
+                with m.Switch(request.op):
+                    with m.Case(Op.HELLO, Op.STATUS, Op.RUN):
+                        m.d.comb += wrong_length.eq(request.left != 0)
+                    with m.Case(Op.LOAD, Op.INPUT):
+                        m.d.comb += wrong_length.eq(request.left <= OFFSET_BYTES)
+                    with m.Case(Op.OUTPUT):
+                        m.d.comb += wrong_length.eq(request.left != OUTPUT_BYTES)
+                with m.Switch(request.op):
+                    with m.Case(Op.RUN, Op.INPUT, Op.OUTPUT):
+                        m.d.comb += [needs_ready.eq(1), understood.eq(1)]
+                    with m.Case(Op.HELLO, Op.STATUS, Op.LOAD):
+                        m.d.comb += understood.eq(1)
+                with m.If(~understood):
+                    m.d.sync += status.eq(Status.UNKNOWN_OP)
+                with m.Elif(wrong_length):
+                    m.d.sync += status.eq(Status.LENGTH)
+                with m.Elif(needs_ready & ~ready):
+                    m.d.sync += status.eq(Status.STATE)
+                with m.Elif(request.op == Op.RUN):
+                    with m.If(~ran | (run_tag != request.tag)):
+                        m.next = "RUN"
+                with m.Elif(request.left != 0):
+                    m.next = "READ"
+
+            with m.State("RUN"):
+                m.d.comb += request.done.eq(1)
+                m.d.sync += [
+                    self.start.eq(1),
+                    starting.eq(_START_CYCLES),
+                    running.eq(1),
+                    ran.eq(1),
+                    run_tag.eq(request.tag),
+                ]
+                m.next = "IDLE"
+
+            with m.State("READ"):
+                m.d.comb += request.read.eq(1)
+                m.d.sync += field.eq(field + 1)
+                m.next = "FIELD"
+            with m.State("FIELD"):
+                m.next = "READ"
+                m.d.sync += count.eq(Cat(request.data, count))
+                with m.If(field <= OFFSET_BYTES):
+                    m.d.sync += offset.eq(Cat(request.data, offset))
+                with m.If(
+                    ((field == OFFSET_BYTES) & (request.op != Op.OUTPUT)) | (field == OUTPUT_BYTES)
+                ):
+                    m.next = "RESTART"
+            with m.State("RESTART"):
+                with m.If((request.op == Op.LOAD) & (offset == 0)):
+                    m.d.sync += [self.restart.eq(1), expected.eq(0)]
+                m.next = "ROOM"
+            with m.State("ROOM"):
+                m.d.sync += room.eq(limit - offset)
+                m.next = "CHECK"
+            with m.State("CHECK"):
+                m.next = "REPLY"
+                with m.Switch(request.op):
+                    with m.Case(Op.LOAD):
+                        with m.If(room == 0):
+                            m.d.sync += [expected.eq(expected + amount), loading.eq(1), ran.eq(0)]
+                            m.next = "LOAD"
+                        with m.Elif(room != amount):  # else a chunk that was taken comes again
+                            m.d.sync += status.eq(Status.ORDER)
+                    with m.Case(Op.INPUT):
+                        with m.If(beyond | offset[:lane_bits].any()):
+                            m.d.sync += status.eq(Status.RANGE)
+                        with m.Elif(amount[:lane_bits].any() & (room != amount)):
+                            m.d.sync += status.eq(Status.LENGTH)
+                        with m.Else():
+                            m.d.sync += ran.eq(0)
+                            m.next = "INPUT"
+                    with m.Case(Op.OUTPUT):
+                        with m.If(beyond | (count == 0) | (count > config.frame_bytes)):
+                            m.d.sync += status.eq(Status.RANGE)
+
+            with m.State("LOAD"):
+                m.d.comb += [
+                    request.read.eq((request.left != 0) & (~fetched | image_free)),
+                    group_shift.eq(fetched & image_free),
+                ]
+                m.d.sync += fetched.eq(request.read | (fetched & ~image_free))
+                m.d.sync += image_valid.eq(fetched | ~image_free)
+                with m.If((request.left == 0) & ~fetched & image_free):
+                    m.next = "REPLY"
+
+            with m.State("INPUT"):
+                m.d.comb += request.read.eq(request.left != 0)
+                m.d.sync += [fetched.eq(request.read), moved.eq(group_shift)]
+                m.d.comb += self.w_en.eq(moved & offset[:lane_bits].all())
+                with m.If(fetched):
+                    m.d.comb += group_shift.eq(1)
+                with m.Elif((request.left == 0) & ~moved):
+                    with m.If(offset[:lane_bits].any()):
+                        m.d.comb += group_shift.eq(1)  # a group is filled up with zeros
+                    with m.Else():
+                        m.next = "REPLY"
+
+            with m.State("REPLY"):
+                m.d.comb += reply.go.eq(1)
+                with m.If(moved):
+                    m.d.sync += count.eq(count[: bits_for(config.frame_bytes)] - 1)
+                with m.If(reply.done):
+                    m.d.comb += request.done.eq(~of_run)
+                    m.next = "IDLE"
+        return m
