@@ -1,0 +1,142 @@
+"""The design that goes on a board: a core, its clock and reset, and the UART around it."""
+
+from amaranth import (
+    ClockDomain,
+    ClockSignal,
+    Const,
+    DomainRenamer,
+    Elaboratable,
+    Module,
+    ResetSignal,
+    Signal,
+)
+from amaranth.lib import cdc, io, wiring
+from amaranth.lib.wiring import In, Out
+
+from prunus.hw.host.uart import Uart, uart_divisor
+
+from .board import Board
+from .pll import Ecp5Dividers, Ecp5Pll, Ice40Dividers, Ice40Pll, ecp5_dividers, ice40_dividers
+
+__all__ = ["BoardTop", "PowerOnReset"]
+
+# iCE40 block RAM reads as zero for some 3 us after configuration; five times that is waited.
+RESET_SECONDS = 15e-6
+
+
+class PowerOnReset(wiring.Component):
+    """Holds ``reset`` from configuration until the clock was good for ``cycles`` cycles.
+
+    Runs in a domain without reset. ``locked`` may be asynchronous; when it falls, ``reset``
+    rises again four cycles later.
+    """
+
+    locked: In(1)
+    reset: Out(1, init=1)
+
+    def __init__(self, cycles: int):
+        if cycles < 1:
+            raise ValueError(f"cycles must be positive, not {cycles!r}")
+        self._cycles = cycles
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        locked = Signal()
+        # The top bit is set when the count is over: no comparison, no long path.
+        width = self._cycles.bit_length() + 1
+        start = 2 ** (width - 1) - self._cycles
+        count = Signal(width, init=start)
+        m.submodules.sync = cdc.FFSynchronizer(self.locked, locked)
+        with m.If(~locked):
+            m.d.sync += count.eq(start)
+        with m.Elif(~count[-1]):
+            m.d.sync += count.eq(count + 1)
+        m.d.sync += self.reset.eq(~count[-1])
+        return m
+
+
+class BoardTop(Elaboratable):
+    """``core`` on ``board``: everything in domain ``sync`` at about ``clock_hz``.
+
+    ``core`` is a component with the byte streams ``host_i`` and ``host_o`` and the status outputs
+    ``ready`` and ``failed``, which light one LED each. ``clock_hz`` of the object is what the PLL
+    really makes.
+    """
+
+    def __init__(self, board: Board, core, *, clock_hz: int | None = None):
+        missing = [n for n in ("host_i", "host_o", "ready", "failed") if not hasattr(core, n)]
+        if missing:
+            raise TypeError(f"core must have {', '.join(missing)}, not {type(core).__name__}")
+        self._board = board
+        self._core = core
+        requested = board.clock_hz if clock_hz is None else clock_hz
+        self._dividers: Ecp5Dividers | Ice40Dividers | None = None
+        self.clock_hz = requested
+        if requested != board.oscillator_hz:
+            find = ice40_dividers if board.family == "ice40" else ecp5_dividers
+            self._dividers = find(board.oscillator_hz, requested)
+            self.clock_hz = round(self._dividers.output_hz(board.oscillator_hz))
+        self._divisor = uart_divisor(self.clock_hz, board.baud)
+
+    def _clock(self, m, platform):
+        """The clock that everything runs on, and a signal that says it is good."""
+        board, pad = self._board, platform.request(self._board.oscillator, dir="-")
+        clock = Signal(name="clock")
+        if isinstance(self._dividers, Ice40Dividers):
+            pll = Ice40Pll(self._dividers, pad, board.oscillator_hz)
+            m.submodules.pll = pll
+            m.d.comb += clock.eq(pll.o)
+            return clock, pll.locked
+        m.submodules.oscillator = oscillator = io.Buffer("i", pad)
+        if self._dividers is None:
+            m.d.comb += clock.eq(oscillator.i)
+            return clock, Const(1)
+        m.submodules.pll = pll = Ecp5Pll(self._dividers)
+        m.d.comb += [pll.i.eq(oscillator.i), clock.eq(pll.o)]
+        return clock, pll.locked
+
+    def elaborate(self, platform):
+        m = Module()
+        board, core = self._board, self._core
+        clock, locked = self._clock(m, platform)
+        platform.add_clock_constraint(clock, self.clock_hz)
+
+        m.domains.sync = ClockDomain()
+        m.domains.por = ClockDomain(reset_less=True, local=True)
+        por = PowerOnReset(round(RESET_SECONDS * self.clock_hz))
+        m.submodules.por = DomainRenamer("por")(por)
+        m.d.comb += [
+            ClockSignal("sync").eq(clock),
+            ClockSignal("por").eq(clock),
+            ResetSignal("sync").eq(por.reset),
+            por.locked.eq(locked),
+        ]
+
+        pins = platform.request("uart", 0, dir=dict.fromkeys(_subsignals(platform), "-"))
+        m.submodules.rx = rx = io.Buffer("i", pins.rx)
+        m.submodules.tx = tx = io.Buffer("o", pins.tx)
+        m.submodules.uart = uart = Uart(self._divisor)
+        m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx)]
+
+        m.submodules.core = core
+        wiring.connect(m, uart.o, core.host_i)
+        wiring.connect(m, core.host_o, uart.i)
+
+        for name, (resource, number), lit in (
+            ("ready", board.ready_led, core.ready),
+            ("failed", board.failed_led, core.failed),
+        ):
+            m.submodules[f"{name}_led"] = led = io.Buffer(
+                "o", platform.request(resource, number, dir="-")
+            )
+            m.d.comb += led.o.eq(lit)
+        for resource in board.tie_high:
+            m.submodules[resource] = high = io.Buffer("o", platform.request(resource, dir="-"))
+            m.d.comb += high.o.eq(1)
+        return m
+
+
+def _subsignals(platform) -> list[str]:
+    """Names of the lines of the board's UART; some have handshakes that stay unused."""
+    return [line.name for line in platform.lookup("uart", 0).ios]
