@@ -17,6 +17,7 @@ __all__ = [
     "Int",
     "Rounding",
     "accumulator_bits",
+    "accumulator_range",
     "dequantize",
     "fully_connected",
     "logistic_int8",
@@ -63,6 +64,8 @@ def scale(acc: ArrayLike, multiplier: ArrayLike, shift: ArrayLike, rounding: Rou
     negative the two rules are one.
 
     Source: TensorFlow Lite ``MultiplyByQuantizedMultiplier``, with and without single rounding.
+    LiteRT's fully-connected reference kernel rounds a float64 product instead; the importer
+    chooses a multiplier with which "single" gives the same (:mod:`prunus.compiler.rescale`).
 
     >>> scale([5, -5, 6], 1 << 30, 0, "single").tolist()
     [3, -2, 3]
@@ -123,6 +126,22 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     if not -31 <= shift <= 31:
         raise ValueError(f"scale must be 2**-32 to 2**31, not {real!r}")
     return multiplier, shift
+
+
+def accumulator_range(
+    weight: ArrayLike, bias: ArrayLike, in_zero: int, lo: int = -128, hi: int = 127
+) -> tuple[Int, Int]:
+    """The least and the greatest accumulator of each output, bias included, over inputs lo..hi.
+
+    >>> accumulator_range([[1, -1]], [10], 0)
+    (array([-245]), array([265]))
+    """
+    w = np.asarray(weight, np.int64)
+    ends = np.stack([w * (lo - in_zero), w * (hi - in_zero)])
+    b = np.asarray(bias, np.int64)
+    lowest: Int = ends.min(axis=0).sum(axis=-1) + b
+    highest: Int = ends.max(axis=0).sum(axis=-1) + b
+    return lowest, highest
 
 
 def accumulator_bits(

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from prunus.sim.ops import quantize_multiplier
+from prunus.sim.ops import accumulator_range
 
-from ..ir import Graph, GraphError, ModelError, Node, Tensor, verify
+from ..ir import Array, Graph, GraphError, ModelError, Node, Tensor, verify
+from ..rescale import exact_multiplier
 from .flatbuffer import Model, Operator, RawTensor, read
 
 __all__ = ["import_tflite", "parse"]
@@ -247,31 +248,59 @@ class _Importer:
                 f"{_at(op)}: weight {_short(weight)} must have a scale, or one for each of its "
                 f"{outputs} outputs, not {len(weight.scales)}"
             )
-        pairs = []
-        for scale in weight.scales:
-            try:
-                pairs.append(quantize_multiplier(before.scale * scale / after.scale))
-            except (ValueError, OverflowError) as error:
-                raise ModelError(f"{_at(op)}: input x weight / output {error}") from error
         if bias is not None and bias.scales:
             wanted = before.scale * np.array(weight.scales)
             if np.any(np.abs(np.array(bias.scales) - wanted) > 0.02 * after.scale):
                 raise ModelError(f"{_at(op)}: bias scale must be that of input x weight")
         if bias is not None and any(bias.zero_points):
             raise ModelError(f"{_at(op)}: bias zero points must be 0, not {bias.zero_points}")
+        consts = {
+            "weight": weight.array(),
+            "bias": np.zeros(outputs, np.int32) if bias is None else bias.array(),
+        }
+        scales = [before.scale * scale / after.scale for scale in weight.scales]
+        clamp = _clamp(op.activation, after)
+        multiplier, shift = self.exact(op, consts, scales, before, after.zero_point, clamp)
         self.add(
             op,
             "fully_connected",
             before,
             after,
-            attrs={"rounding": "single", "clamp": _clamp(op.activation, after)},
-            consts={
-                "weight": weight.array(),
-                "bias": np.zeros(outputs, np.int32) if bias is None else bias.array(),
-                "multiplier": np.array([q for q, _ in pairs], np.int64),
-                "shift": np.array([s for _, s in pairs], np.int64),
-            },
+            attrs={"rounding": "single", "clamp": clamp},
+            consts={**consts, "multiplier": multiplier, "shift": shift},
         )
+
+    def exact(
+        self,
+        op: Operator,
+        consts: Mapping[str, Array],
+        scales: list[float],
+        before: Tensor,
+        out_zero: int,
+        clamp: tuple[int, int],
+    ) -> tuple[Array, Array]:
+        """Multipliers and shifts that round as the reference kernel does."""
+        assert before.zero_point is not None
+        lowest, highest = accumulator_range(consts["weight"], consts["bias"], before.zero_point)
+        if lowest.min() < -(1 << 31) or highest.max() >= 1 << 31:
+            raise ModelError(f"{_at(op)}: its accumulators can overflow int32")
+        if len(scales) == 1:
+            lowest, highest = lowest.min(keepdims=True), highest.max(keepdims=True)
+        pairs = []
+        for scale, low, high in zip(scales, lowest.tolist(), highest.tolist(), strict=True):
+            first, last = (bound - out_zero for bound in clamp)
+            try:
+                pair = exact_multiplier(scale, low, high, first, last)
+            except (ValueError, OverflowError) as error:
+                raise ModelError(f"{_at(op)}: input x weight / output {error}") from error
+            if pair is None:
+                raise ModelError(
+                    f"{_at(op)}: no 31-bit multiplier rounds its accumulators {low} to {high} as "
+                    f"scale {scale!r} does"
+                )
+            pairs.append(pair)
+        both = np.array(pairs, np.int64)
+        return both[:, 0], both[:, 1]
 
     def reshape(self, op: Operator) -> None:
         for number in op.inputs[1:]:
