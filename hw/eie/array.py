@@ -1,0 +1,193 @@
+"""The EIE array."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth import Cat, Module, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bus import WriteBus
+from ..config import Config
+from ..vector.unit import location_layout
+from .layer import layer_layout
+from .pe import Pe
+from .scanner import Scanner
+
+__all__ = ["EieArray"]
+
+GROUP = 16  # PEs behind one register of the broadcast and of the signals that come back
+JOIN = 4  # sums joined by one register of the drain
+
+
+def delayed(m, name, valid, payload):
+    """``valid`` and ``payload`` a cycle later; the payload without a reset."""
+    valid_q = Signal(name=f"{name}_valid")
+    payload_q = Signal(payload.shape(), name=name, reset_less=True)
+    m.d.sync += [valid_q.eq(valid), payload_q.eq(payload)]
+    return valid_q, payload_q
+
+
+def any_of(m, name, values):
+    """The OR of ``values``, a cycle later."""
+    joined = Signal.like(values[0], name=name, reset_less=True)
+    m.d.sync += joined.eq(reduce(or_, values))
+    return joined
+
+
+def all_of(m, name, bits, levels):
+    """The AND of ``bits`` through ``levels`` registers, which start at zero."""
+    for level in range(levels):
+        groups = [bits[i : i + GROUP] for i in range(0, len(bits), GROUP)]
+        bits = [Signal(name=f"{name}_{level}_{i}") for i in range(len(groups))]
+        m.d.sync += [bit.eq(Cat(group).all()) for bit, group in zip(bits, groups, strict=True)]
+    return Cat(bits).all()
+
+
+class EieArray(wiring.Component):
+    """Multiplies a matrix, whose rows are spread over ``pes`` PEs, with a vector of activations.
+
+    A pass adds ``(a[j] - in_zero) * w[o][j]`` to the accumulator of every output o, for every
+    column j whose activation is not the zero point; :func:`prunus.sim.eie_fill.fill` says what the
+    memories must hold. An activation is sent when every PE has room for it, and every PE works
+    through its own queue, an entry a cycle. From ``start`` to ``done`` a pass takes the entries of
+    the busiest PE, its waits for activations, and :attr:`overhead` cycles.
+
+    Then a beat of ``locate`` brings out the accumulators it names, sign-extended,
+    :attr:`drain_latency` cycles later, and clears them for the next pass; a beat a cycle. The array
+    does not count beats, and clears nothing else but row ``rows - 1``, when the next pass begins:
+    so a dense layer may be padded with any weight, if its outputs are dealt to the PEs in turn.
+
+    Members
+    -------
+    bus : In(WriteBus)
+        Fills the memories while no pass runs; what it carries is in place 3 cycles later.
+    start : In(1)
+        Begin a pass; only while ``done``, when the last beat has been taken.
+    layer : In(layer_layout)
+        Stable from ``start`` until ``done``.
+    r_addr, r_en, r_data
+        Activation memory: data arrives the cycle after ``r_en`` and stays until the next.
+    done : Out(1)
+        Low from the cycle after ``start`` until every accumulator is final.
+    locate : In(stream of ``lanes`` location_layout)
+        Lane l's accumulator is in PE ``l + lanes * pe``, row ``row``. Taken only while ``done``.
+    sums : Out(stream of ``lanes`` int32)
+        ``ready`` is not looked at: the receiver must take a beat in every cycle.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        # Registers on the way to the PEs, and on the way back.
+        self.levels_out = 1 if config.pes <= GROUP else 2
+        self.levels_back = 0 if config.pes <= 4 else self.levels_out
+        self.join_levels = 0
+        while JOIN**self.join_levels < config.pes // config.lanes:
+            self.join_levels += 1
+        self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels
+        self.overhead = 15 + self.levels_out + self.levels_back
+        layer = layer_layout(config)
+        places = data.ArrayLayout(location_layout(config), config.lanes)
+        super().__init__({
+            "bus": In(WriteBus(config)),
+            "start": In(1),
+            "layer": In(layer),
+            "r_addr": Out(layer["in_base"].shape),
+            "r_en": Out(1),
+            "r_data": In(8 * config.act_word),
+            "done": Out(1),
+            "locate": In(stream.Signature(places)),
+            "sums": Out(stream.Signature(data.ArrayLayout(signed(32), config.lanes))),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+
+        m.submodules.scanner = scanner = Scanner(config)
+        m.d.comb += [
+            scanner.start.eq(self.start),
+            scanner.layer.eq(self.layer),
+            scanner.r_data.eq(self.r_data),
+            self.r_addr.eq(scanner.r_addr),
+            self.r_en.eq(scanner.r_en),
+        ]
+
+        # To the PEs: the broadcast and the write bus, registered once, and again for each group.
+        all_room = Signal()
+        send = Signal()
+        m.d.comb += [send.eq(scanner.o.valid & all_room), scanner.o.ready.eq(all_room)]
+        write = Signal(data.StructLayout({
+            name: member.shape
+            for name, member in self.bus.signature.members.items()
+            if name != "valid"
+        }))  # fmt: skip
+        m.d.comb += [write[name].eq(getattr(self.bus, name)) for name in write.shape().members]
+        sent = delayed(m, "sent", send, scanner.o.payload)
+        written = delayed(m, "written", self.bus.valid, write)
+
+        # A dense pass fills its last row in every PE, though not every PE has an output there:
+        # the next pass begins by clearing that row.
+        target = Signal.like(self.locate.payload)
+        last_row = Signal(config.row_bits)
+        m.d.comb += target.eq(self.locate.payload)
+        with m.If(self.start):
+            m.d.sync += last_row.eq(self.layer.rows - 1)
+            m.d.comb += [target[lane].row.eq(last_row) for lane in range(config.lanes)]
+        located = delayed(m, "located", self.locate.valid & self.locate.ready, target)
+        wipe = Signal()
+        m.d.sync += wipe.eq(self.start)
+
+        pes = []
+        for index in range(config.pes):
+            if index % GROUP == 0:
+                group_sent, group_written = sent, written
+                if self.levels_out == 2:
+                    group_sent = delayed(m, f"sent_{index}", *sent)
+                    group_written = delayed(m, f"written_{index}", *written)
+            pe = Pe(config, index, slack=self.levels_out + self.levels_back)
+            m.submodules[f"pe_{index}"] = pe
+            pes.append(pe)
+            m.d.comb += [
+                getattr(pe.bus, name).eq(group_written[1][name]) for name in write.shape().members
+            ]
+            place = located[1][index % config.lanes]
+            m.d.comb += [
+                pe.bus.valid.eq(group_written[0]),
+                pe.i.valid.eq(group_sent[0]),
+                pe.i.p.eq(group_sent[1]),
+                pe.dense.eq(self.layer.dense),
+                pe.rows.eq(self.layer.rows),
+                pe.codebook.eq(self.layer.codebook),
+                pe.drain.valid.eq(wipe | (located[0] & (place.pe == index // config.lanes))),
+                pe.drain.row.eq(place.row),
+            ]
+
+        # Back from them.
+        all_idle = Signal()
+        m.d.comb += all_room.eq(all_of(m, "room", [pe.room for pe in pes], self.levels_back))
+        m.d.comb += all_idle.eq(all_of(m, "idle", [pe.idle for pe in pes], self.levels_back))
+
+        # What was sent shows in `all_idle` 2 cycles after it reaches the PEs.
+        under_way = Signal(1 + self.levels_out + self.levels_back)
+        running = Signal()
+        m.d.sync += under_way.eq(Cat(send, under_way))
+        m.d.comb += [self.done.eq(~running), self.locate.ready.eq(~running)]
+        with m.If(self.start):
+            m.d.sync += running.eq(1)
+        with m.Elif(scanner.done & ~under_way.any() & all_idle):
+            m.d.sync += running.eq(0)
+
+        # Drain: a PE that was not asked gives zero.
+        for lane in range(config.lanes):
+            sums = [pe.sum for pe in pes[lane :: config.lanes]]
+            for level in range(self.join_levels):
+                sums = [
+                    any_of(m, f"sum_{lane}_{level}_{i}", sums[i : i + JOIN])
+                    for i in range(0, len(sums), JOIN)
+                ]
+            m.d.comb += self.sums.payload[lane].eq(sums[0])
+        valid = Signal(self.drain_latency)
+        m.d.sync += valid.eq(Cat(self.locate.valid & self.locate.ready, valid))
+        m.d.comb += self.sums.valid.eq(valid[-1])
+        return m

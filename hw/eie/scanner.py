@@ -1,0 +1,233 @@
+"""Non-zero detection."""
+
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from .layer import broadcast_layout, layer_layout
+
+__all__ = ["Scanner"]
+
+
+def lowest(bits):
+    """``bits`` with every set bit but the lowest cleared; logarithmic depth."""
+    below = list(bits)  # below[i]: any of bits 0..i
+    reach = 1
+    while reach < len(below):
+        below = [b | below[i - reach] if i >= reach else b for i, b in enumerate(below)]
+        reach *= 2
+    return Cat(bits[0], *(bits[i] & ~below[i - 1] for i in range(1, len(bits))))
+
+
+def at_most_one(bits):
+    """High where no two of ``bits`` are set."""
+    pairs = [(bit, 0) for bit in bits]  # (any set, two or more set) of a group of bits
+    while len(pairs) > 1:
+        halves = list(zip(pairs[::2], pairs[1::2], strict=False))
+        rest = pairs[2 * len(halves) :]
+        pairs = [(a | b, a2 | b2 | (a & b)) for (a, a2), (b, b2) in halves] + rest
+    return ~Cat(pairs[0][1])[0]
+
+
+def times(a, b):
+    """``a * b`` of unsigned values by a tree of adders: ``b`` has few bits."""
+    terms = [a.shift_left(i) & b[i].replicate(len(a) + i) for i in range(len(b))]
+    while len(terms) > 1:
+        terms = [sum(terms[i : i + 2]) for i in range(0, len(terms), 2)]
+    return terms[0]
+
+
+class Scanner(wiring.Component):
+    """Reads a layer's activations and streams those that differ from the zero point, in order.
+
+    The activations are bytes ``0..columns-1`` from word ``in_base`` on; what follows them in the
+    last word is ignored. One word is read a cycle while there is place for it. A word without a
+    non-zero is dropped in the cycle in which it is looked at, while the one before is still being
+    emitted; two words with non-zeros wait in front of the one at work, one of them in the memory's
+    output register.
+
+    Latency is 8 cycles from ``start`` to the first non-zero; throughput is one non-zero a cycle,
+    with no gap between words that hold at least one.
+
+    Members
+    -------
+    start : In(1)
+        Begin a pass; only while ``done``.
+    layer : In(layer_layout)
+        Stable from ``start`` until ``done``; ``columns`` is at least 1.
+    r_addr, r_en, r_data
+        Activation memory: data arrives the cycle after ``r_en`` and stays until the next.
+    o : Out(stream of broadcast_layout)
+        The non-zeros.
+    done : Out(1)
+        Everything has been emitted.
+    """
+
+    LATENCY = 8
+
+    def __init__(self, config: Config):
+        self.config = config
+        layout = layer_layout(config)
+        super().__init__({
+            "start": In(1),
+            "layer": In(layout),
+            "r_addr": Out(layout["in_base"].shape),
+            "r_en": Out(1),
+            "r_data": In(8 * config.act_word),
+            "o": Out(stream.Signature(broadcast_layout(config))),
+            "done": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        word = self.config.act_word
+        position_bits = (word - 1).bit_length()
+        address_shape = broadcast_layout(self.config)["address"].shape
+        layer = self.layer
+
+        def register(name, shape):
+            return Signal(shape, name=name, reset_less=True)
+
+        # A column's address is base + step * column; it is kept as that of its word, which
+        # advances with the reads, and the byte's share, which is added at the end.
+        step = Signal(layer.rows.shape())
+        base = layer.weight_base
+        if self.config.sparse:
+            base = Mux(layer.dense, layer.weight_base, layer.pointer_base)
+            m.d.comb += step.eq(Mux(layer.dense, layer.rows, 1))
+        else:
+            m.d.comb += step.eq(layer.rows)
+
+        # Read: one word a cycle. The memory's output register is the first place of the pipeline.
+        reading = Signal()
+        read_addr = register("read_addr", self.r_addr.shape())
+        read_base = register("read_base", address_shape)
+        words_left = register("words_left", 16)  # less one
+        tail = register("tail", word)  # bytes of the last word that count
+        r_valid = Signal()
+        r_last = register("r_last", 1)
+        r_base = register("r_base", address_shape)
+        w0_free = Signal()
+        m.d.comb += [
+            self.r_addr.eq(read_addr),
+            self.r_en.eq(reading & (~r_valid | w0_free)),
+        ]
+        with m.If(self.start):
+            last_column = Signal(16)
+            m.d.comb += last_column.eq(layer.columns - 1)
+            m.d.sync += [
+                reading.eq(1),
+                read_addr.eq(layer.in_base),
+                read_base.eq(base),
+                words_left.eq(last_column >> position_bits),
+                tail.eq(Cat(last_column[:position_bits] >= i for i in range(word))),
+            ]
+        with m.Elif(self.r_en):
+            m.d.sync += [
+                reading.eq(words_left != 0),
+                read_addr.eq(read_addr + 1),
+                read_base.eq(read_base + step.shift_left(position_bits)),
+                words_left.eq(words_left - 1),
+            ]
+        with m.If(self.r_en):
+            m.d.sync += [r_valid.eq(1), r_last.eq(words_left == 0), r_base.eq(read_base)]
+        with m.Elif(w0_free):
+            m.d.sync += r_valid.eq(0)
+
+        # Word 0: which bytes count. It leaves at once where none does.
+        w0_valid = Signal()
+        w0_word = register("w0_word", data.ArrayLayout(signed(8), word))
+        w0_mask = register("w0_mask", word)
+        w0_base = register("w0_base", address_shape)
+        w1_free = Signal()
+        m.d.comb += w0_free.eq(~w0_valid | ~w0_mask.any() | w1_free)
+        with m.If(w0_free):
+            differs = Cat(
+                self.r_data.word_select(i, 8) != layer.in_zero.as_unsigned() for i in range(word)
+            )
+            m.d.sync += [
+                w0_valid.eq(r_valid),
+                w0_word.eq(self.r_data),
+                w0_mask.eq(differs & (tail | ~r_last.replicate(word))),
+                w0_base.eq(r_base),
+            ]
+
+        # Word 1 waits, with its first byte already found; word 2 is at work. `chosen` is the byte
+        # to emit, `rest` those after it, `last` says that there are none.
+        w1_valid, w2_valid = Signal(), Signal()
+        w1, w2 = (
+            Signal(
+                data.StructLayout({
+                    "word": data.ArrayLayout(signed(8), word),
+                    "chosen": word,
+                    "rest": word,
+                    "last": 1,
+                    "base": address_shape,
+                }),
+                name=name,
+                reset_less=True,
+            )
+            for name in ("w1", "w2")
+        )  # fmt: skip
+        advance = Signal()  # of everything behind word 2
+        w2_free = Signal()
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            w2_free.eq(~w2_valid | (advance & w2.last)),
+            w1_free.eq(~w1_valid | w2_free),
+        ]
+        with m.If(w1_free):
+            first = lowest(w0_mask)
+            m.d.sync += [
+                w1_valid.eq(w0_valid & w0_mask.any()),
+                w1.word.eq(w0_word),
+                w1.chosen.eq(first),
+                w1.rest.eq(w0_mask & ~first),
+                w1.last.eq(at_most_one(w0_mask)),
+                w1.base.eq(w0_base),
+            ]
+        with m.If(w2_free):
+            m.d.sync += [w2_valid.eq(w1_valid), w2.eq(w1)]
+        with m.Elif(advance):
+            first = lowest(w2.rest)
+            m.d.sync += [
+                w2.chosen.eq(first),
+                w2.rest.eq(w2.rest & ~first),
+                w2.last.eq(at_most_one(w2.rest)),
+            ]
+
+        # Take the byte, subtract the zero point, add its share to the address.
+        s1_valid, s2_valid, s3_valid = Signal(), Signal(), Signal()
+        s1_byte = register("s1_byte", signed(8))
+        s1_position = register("s1_position", position_bits or 1)
+        s1_base = register("s1_base", address_shape)
+        s2_value = register("s2_value", signed(9))
+        s2_offset = register("s2_offset", self.config.length_bits + position_bits)
+        s2_base = register("s2_base", address_shape)
+        s3 = Signal(broadcast_layout(self.config), reset_less=True)
+        byte = 0
+        position = 0
+        for i in range(word):
+            byte |= w2.word[i].as_unsigned() & w2.chosen[i].replicate(8)
+            position |= Mux(w2.chosen[i], i, 0)
+        m.d.comb += [self.o.valid.eq(s3_valid), self.o.payload.eq(s3)]
+        with m.If(advance):
+            m.d.sync += [
+                s1_valid.eq(w2_valid),
+                s1_byte.eq(byte),
+                s1_position.eq(position),
+                s1_base.eq(w2.base),
+                s2_valid.eq(s1_valid),
+                s2_value.eq(s1_byte - layer.in_zero),
+                s2_offset.eq(times(step, s1_position)),
+                s2_base.eq(s1_base),
+                s3_valid.eq(s2_valid),
+                s3.value.eq(s2_value),
+                s3.address.eq(s2_base + s2_offset),
+            ]
+
+        m.d.comb += self.done.eq(
+            ~(reading | r_valid | w0_valid | w1_valid | w2_valid | s1_valid | s2_valid | s3_valid)
+        )
+        return m
