@@ -46,13 +46,13 @@ def place(
     """A pass' weights as the PEs hold them: stored codes and presence, (pes, columns, rows).
 
     Presence is ``None`` for dense columns. PEs with fewer rows than others store zero weights
-    there, or, when zero is not in the codebook, any code: those accumulators are never read.
+    there.
     """
     weight = layer.layer.weight[step.first : step.first + step.count]
     lookup = np.zeros(256, np.uint8)
     if layer.values.size:
         lookup[layer.values.view(np.uint8)] = np.arange(layer.values.size, dtype=np.uint8)
-    codes = np.zeros((pes, layer.layer.columns, step.rows), np.uint8)
+    codes = np.full((pes, layer.layer.columns, step.rows), lookup[0])
     codes[step.pe, :, step.row] = lookup[weight.view(np.uint8)]
     if layer.dense:
         return codes, None

@@ -27,6 +27,7 @@ class Options:
     queue_depth: int = 8
     code_bits: int | None = None
     acc_rows: int | None = None
+    sparse: bool | None = None
     huffman_bits: int = 12
     frame_bytes: int = 256
     trace: bool = False
@@ -112,9 +113,11 @@ def plan(layers: Sequence[Layer], options: Options) -> Plan:
     ]
     bases, act_words = allocate(spans)
 
-    drafts = [_storage(layer, pes, lanes, act_word, max_rows) for layer in layers]
+    drafts = _storage(layers, pes, lanes, act_word, max_rows, options.sparse)
     sparse = any(not dense for dense, _ in drafts)
-    distinct = [_values(layer, dense) for layer, (dense, _) in zip(layers, drafts, strict=True)]
+    distinct = [
+        _values(layer, dense, pes) for layer, (dense, _) in zip(layers, drafts, strict=True)
+    ]
     needed = max(bits_for(len(values) - 1) for values in distinct)
     code_bits = options.code_bits or (needed if needed <= 6 else 8)
     if code_bits < 8 and needed > code_bits:
@@ -175,11 +178,17 @@ def plan(layers: Sequence[Layer], options: Options) -> Plan:
     return Plan(config, tuple(planned))
 
 
-def _values(layer: Layer, dense: bool) -> NDArray[np.int8]:
-    """Distinct weights that are stored, ascending; never empty."""
+def _values(layer: Layer, dense: bool, pes: int) -> NDArray[np.int8]:
+    """Distinct weights that are stored, ascending; never empty.
+
+    Where outputs do not divide by the PEs, dense columns end in places without an output. They
+    must hold zeros: the accumulators behind them are not read, and so not cleared, in this layer.
+    """
     values = np.unique(layer.weight)
     if not dense:
         values = values[values != 0]
+    elif layer.outputs % pes:
+        values = np.union1d(values, np.zeros(1, np.int8))
     return values if len(values) else np.zeros(1, np.int8)
 
 
@@ -187,28 +196,64 @@ _RawPass = tuple[int, int, NDArray[np.int64], NDArray[np.int64], int, int]
 
 
 def _storage(
-    layer: Layer, pes: int, lanes: int, act_word: int, max_rows: int
-) -> tuple[bool, list[_RawPass]]:
-    """Dense or sparse columns, whichever takes fewer cycles, and the passes."""
-    # A pass ends at a whole activation word, so that the next begins at one.
-    capacity = max(act_word, pes * max_rows // act_word * act_word)
+    layers: Sequence[Layer],
+    pes: int,
+    lanes: int,
+    act_word: int,
+    max_rows: int,
+    sparse: bool | None,
+) -> list[tuple[bool, list[_RawPass]]]:
+    """Dense or sparse columns and the passes of each layer, whichever takes fewer cycles.
+
+    Pointers and row numbers are memory in every PE: unless ``sparse`` says so, no layer is sparse
+    when that gains less than a fifth of the whole network's cycles.
+    """
     if pes * max_rows < act_word:
         raise ValueError(f"acc_rows must be at least {-(-act_word // pes)}, not {max_rows!r}")
-    dense_passes: list[_RawPass] = []
-    sparse_passes: list[_RawPass] = []
-    nonzero = layer.weight != 0
-    for first in range(0, layer.outputs, capacity):
-        count = min(capacity, layer.outputs - first)
-        index = np.arange(count)
-        rows = -(-count // pes)
-        dense_passes.append((first, count, index % pes, index // pes, rows, rows * layer.columns))
-        block = nonzero[first : first + count]
+    dense = [_dense_passes(layer, pes, act_word, max_rows) for layer in layers]
+    if sparse is False:
+        return [(True, passes) for passes in dense]
+    # A column costs a cycle even where it holds nothing.
+    dense_cycles = [sum(entries for *_, entries in passes) for passes in dense]
+    scattered = [_sparse_passes(layer, pes, lanes, act_word, max_rows) for layer in layers]
+    sparse_cycles = [
+        sum(max(entries, layer.columns) for *_, entries in passes)
+        for layer, passes in zip(layers, scattered, strict=True)
+    ]
+    best = sum(min(pair) for pair in zip(dense_cycles, sparse_cycles, strict=True))
+    if sparse is None and best > 0.8 * sum(dense_cycles):
+        return [(True, passes) for passes in dense]
+    return [
+        (False, b) if few < 0.9 * many else (True, a)
+        for a, many, b, few in zip(dense, dense_cycles, scattered, sparse_cycles, strict=True)
+    ]
+
+
+def _slices(layer: Layer, pes: int, act_word: int, max_rows: int) -> list[tuple[int, int]]:
+    """First output and count of each pass; a pass ends at a whole activation word."""
+    capacity = pes * max_rows // act_word * act_word
+    return [
+        (first, min(capacity, layer.outputs - first))
+        for first in range(0, layer.outputs, capacity)
+    ]
+
+
+def _dense_passes(layer: Layer, pes: int, act_word: int, max_rows: int) -> list[_RawPass]:
+    passes: list[_RawPass] = []
+    for first, count in _slices(layer, pes, act_word, max_rows):
+        index, rows = np.arange(count), -(-count // pes)
+        passes.append((first, count, index % pes, index // pes, rows, rows * layer.columns))
+    return passes
+
+
+def _sparse_passes(
+    layer: Layer, pes: int, lanes: int, act_word: int, max_rows: int
+) -> list[_RawPass]:
+    passes: list[_RawPass] = []
+    for first, count in _slices(layer, pes, act_word, max_rows):
+        work = np.count_nonzero(layer.weight[first : first + count], axis=1)
         # Two rows of slack are enough to balance; more would only widen the row numbers.
-        pe, row = assign_rows(block.sum(axis=1), pes, lanes, min(max_rows, rows + 2))
-        load = np.bincount(pe, weights=block.sum(axis=1), minlength=pes)
-        sparse_passes.append((first, count, pe, row, int(row.max()) + 1, int(load.max())))
-    dense_cycles = sum(entries for *_, entries in dense_passes)
-    sparse_cycles = sum(max(entries, layer.columns) for *_, entries in sparse_passes)
-    # Pointers are memory too: nearly equal is not worth them.
-    dense = sparse_cycles > 0.9 * dense_cycles
-    return dense, dense_passes if dense else sparse_passes
+        pe, row = assign_rows(work, pes, lanes, min(max_rows, -(-count // pes) + 2))
+        load = np.bincount(pe, weights=work, minlength=pes)
+        passes.append((first, count, pe, row, int(row.max()) + 1, int(load.max())))
+    return passes

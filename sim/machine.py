@@ -9,7 +9,7 @@ from prunus.hw.config import Config
 from prunus.hw.isa import Descriptor, Op
 
 from . import ops
-from .image import Memories, load
+from .image import Memories, read_image
 
 __all__ = ["Machine", "Run"]
 
@@ -42,7 +42,7 @@ class Machine:
 
     def __init__(self, config: Config, image: bytes):
         self.config = config
-        self.memories: Memories = load(image, config)
+        self.memories: Memories = read_image(image, config)
         self._matrices: dict[int, NDArray[np.int64]] = {}
 
     def matrix(self, number: int) -> NDArray[np.int64]:
@@ -63,7 +63,7 @@ class Machine:
                     entries = memories.weights[pe, start : start + length]
                 else:
                     place = layer["pointer_base"] + column
-                    start, length = memories.starts[pe, place], memories.lengths[pe, place]
+                    start, length = memories.pointers[pe, place]
                     entries = memories.weights[pe, start : start + length]
                     rows = entries >> config.code_bits
                 codes = entries & code_mask
@@ -80,8 +80,8 @@ class Machine:
         lanes = self.config.lanes
         channel = np.arange(layer["outputs"])
         word, lane = layer["channel_base"] + channel // lanes, channel % lanes
-        pe = self.memories.pe[word, lane].astype(np.int64)
-        return pe * lanes + lane, self.memories.row[word, lane].astype(np.int64)
+        pe = self.memories.channel_pe[word, lane].astype(np.int64)
+        return pe * lanes + lane, self.memories.channel_row[word, lane].astype(np.int64)
 
     def run(self, inputs: Int8) -> Run:
         """One inference of ``inputs`` (n,) int8."""
@@ -121,12 +121,12 @@ class Machine:
         lanes, memories = self.config.lanes, self.memories
         channel = np.arange(layer["outputs"])
         lane = channel % lanes
-        bias = memories.bias[layer["channel_base"] + channel // lanes, lane]
+        bias = memories.channel_bias[layer["channel_base"] + channel // lanes, lane]
         record = layer["record_base"] + (channel // lanes if layer["per_channel"] else 0)
         return ops.requantize(
             acc + bias,
-            memories.multiplier[record, lane],
-            -memories.shift[record, lane],
+            memories.record_multiplier[record, lane],
+            -memories.record_shift[record, lane],
             "double" if layer["double_round"] else "single",
             layer["out_zero"],
             layer["clamp_min"],
