@@ -10,7 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OPS", "Array", "Graph", "GraphError", "ModelError", "Node", "Tensor", "equal", "verify"]
+__all__ = [
+    "OPS",
+    "Array",
+    "Graph",
+    "GraphError",
+    "ModelError",
+    "Node",
+    "Tensor",
+    "equal",
+    "live",
+    "verify",
+]
 
 Array = NDArray[Any]
 
@@ -279,6 +290,16 @@ def verify(graph: Graph) -> Graph:
         if name not in defined:
             raise GraphError(f"{name}: the output is never computed")
     return graph
+
+
+def live(nodes: Iterable[Node], outputs: Iterable[str]) -> tuple[Node, ...]:
+    """The nodes that the outputs depend on, in their order."""
+    needed, kept = set(outputs), list[Node]()
+    for node in reversed(tuple(nodes)):
+        if node.output in needed:
+            needed.update(node.inputs)
+            kept.append(node)
+    return tuple(reversed(kept))
 
 
 def _verify_tensor(key: str, tensor: Tensor) -> None:

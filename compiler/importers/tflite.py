@@ -10,7 +10,7 @@ import numpy as np
 
 from prunus.sim.ops import accumulator_range
 
-from ..ir import Array, Graph, GraphError, ModelError, Node, Tensor, verify
+from ..ir import Array, Graph, GraphError, ModelError, Node, Tensor, live, verify
 from ..rescale import exact_multiplier
 from .flatbuffer import Model, Operator, RawTensor, read
 
@@ -60,6 +60,8 @@ def parse(raw: bytes, name: str) -> Graph:
         return _Importer(model, Path(name).stem or "model").graph()
     except (ModelError, GraphError) as error:
         raise ModelError(f"{name}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(f"{name}: damaged: a value is out of its range") from error
 
 
 @dataclass
@@ -79,9 +81,9 @@ class _Importer:
         source, target = self.activation(model.inputs[0]), self.activation(model.outputs[0])
         for operator in model.operators:
             _CONVERT[operator.code](self, operator)
-        live = _live(self.nodes, target.name)
-        graph = Graph(self.name, (source.name,), (target.name,), self.tensors, tuple(live))
-        return verify(graph.with_nodes(live))
+        nodes = live(self.nodes, (target.name,))
+        graph = Graph(self.name, (source.name,), (target.name,), self.tensors, nodes)
+        return verify(graph.with_nodes(nodes))
 
     def refuse(self) -> None:
         """Name the first thing that rules the whole model out."""
@@ -363,13 +365,3 @@ def _clamp(activation: str, tensor: Tensor) -> tuple[int, int]:
 def _round(x: np.float32) -> int:
     """To the nearest, halves away from zero, within int32."""
     return int(np.copysign(np.floor(min(abs(float(x)), 2.0**30) + 0.5), x))
-
-
-def _live(nodes: list[Node], output: str) -> list[Node]:
-    """The nodes that the output depends on."""
-    needed, kept = {output}, []
-    for node in reversed(nodes):
-        if node.output in needed:
-            needed.update(node.inputs)
-            kept.append(node)
-    return kept[::-1]
