@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus import WriteBus
 from ..config import Config
-from ..vector.unit import location_layout
+from ..location import location_layout
 from .layer import layer_layout
 from .pe import Pe
 from .scanner import Scanner
@@ -70,7 +70,7 @@ class EieArray(wiring.Component):
         Activation memory: data arrives the cycle after ``r_en`` and stays until the next.
     done : Out(1)
         Low from the cycle after ``start`` until every accumulator is final.
-    locate : In(stream of ``lanes`` location_layout)
+    locate : In(stream of location_layout)
         Lane l's accumulator is in PE ``l + lanes * pe``, row ``row``. Taken only while ``done``.
     sums : Out(stream of ``lanes`` int32)
         ``ready`` is not looked at: the receiver must take a beat in every cycle.
@@ -87,7 +87,7 @@ class EieArray(wiring.Component):
         self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels
         self.overhead = 15 + self.levels_out + self.levels_back
         layer = layer_layout(config)
-        places = data.ArrayLayout(location_layout(config), config.lanes)
+        places = location_layout(config)
         super().__init__({
             "bus": In(WriteBus(config)),
             "start": In(1),

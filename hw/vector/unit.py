@@ -8,9 +8,10 @@ from ..bank import Bank
 from ..bus import Target, WriteBus
 from ..config import Config, bits_for
 from ..descriptor import descriptor_layout
+from ..location import location_layout
 from .requantize import Requantize, record_layout
 
-__all__ = ["LAYER_FIELDS", "VectorUnit", "location_layout"]
+__all__ = ["LAYER_FIELDS", "VectorUnit"]
 
 LAYER_FIELDS = (
     "double_round",
@@ -23,11 +24,6 @@ LAYER_FIELDS = (
     "channel_base",
     "record_base",
 )
-
-
-def location_layout(config: Config) -> data.StructLayout:
-    """Where an output's accumulator is: the PE among those of its lane, and the row in it."""
-    return data.StructLayout({"row": config.row_bits, "pe": config.pe_bits})
 
 
 class VectorUnit(wiring.Component):
@@ -59,7 +55,7 @@ class VectorUnit(wiring.Component):
             "start": In(1),
             "layer": In(descriptor_layout(LAYER_FIELDS)),
             "done": Out(1),
-            "locate": Out(stream.Signature(data.ArrayLayout(location_layout(config), lanes))),
+            "locate": Out(stream.Signature(location_layout(config))),
             "sums": In(stream.Signature(data.ArrayLayout(signed(32), lanes))),
             "w_addr": Out(range(config.act_depth)),
             "w_group": Out(bits_for(config.groups - 1)),
