@@ -1,0 +1,119 @@
+"""Bits of a section, from bytes."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["BitReader"]
+
+LENGTH_BITS = 24
+
+
+class BitReader(wiring.Component):
+    """A window on the next bits of a section of known length.
+
+    Takes at most one byte a cycle and never one behind the section's last. Bits behind the end
+    can be looked at, their value is undefined; consuming one sets ``overrun``, so a section that
+    is too short ends in an error and cannot hang.
+
+    A byte can be seen in the cycle after its transfer. Sustains 8 bits consumed a cycle; `width`
+    bits every other cycle where bytes arrive as fast.
+
+    Parameters
+    ----------
+    width : int
+        Bits of the window, 8..16: the most that can be consumed in a cycle.
+
+    Members
+    -------
+    i : In(stream)
+        Bytes, the first bit in the most significant place.
+    open : In(1)
+        Begin a section of ``length`` bytes; what is left of the last one is forgotten.
+    skip : In(1)
+        Accept the rest of the section, and forget it. Until ``open`` it must stay high.
+    ended : Out(1)
+        All bytes of the section were accepted.
+    empty : Out(1)
+        No bit of the section is left, in the window either.
+    window, ready : Out
+        The next bits, the first in the most significant place, if ``ready``.
+    consume, amount : In
+        Go on by so many bits; only while ``ready``.
+    overrun : Out(1)
+        Bits were consumed that the section does not have; until ``open``.
+    """
+
+    def __init__(self, width: int):
+        if not 8 <= width <= 16:
+            raise ValueError(f"width must be 8 to 16, not {width!r}")
+        self.width = width
+        super().__init__({
+            "i": In(stream.Signature(8)),
+            "open": In(1),
+            "length": In(LENGTH_BITS),
+            "skip": In(1),
+            "ended": Out(1),
+            "empty": Out(1),
+            "window": Out(width),
+            "ready": Out(1),
+            "consume": In(1),
+            "amount": In(range(width + 1)),
+            "overrun": Out(1),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        # Bytes under the window at any offset in the first, and one ahead of them.
+        needed = (7 + self.width + 7) // 8
+        held = [Signal(8, name=f"held_{n}", reset_less=True) for n in range(needed + 1)]
+        count = Signal(range(needed + 2))
+        offset = Signal(3)
+
+        # Bytes to come, negative: the sign says whether there are any. It is loaded with one too
+        # few and put right in the next cycle, which saves a second adder.
+        to_come = Signal(LENGTH_BITS + 1)
+        opening = Signal()
+        transfer = self.i.valid & self.i.ready
+        m.d.comb += [
+            self.ended.eq(~to_come[-1]),
+            self.i.ready.eq(to_come[-1] & ~opening & ~self.open & (self.skip | (count <= needed))),
+        ]
+        m.d.sync += opening.eq(self.open)
+        with m.If(self.open):
+            m.d.sync += to_come.eq(Cat(~self.length, 1))
+        with m.Elif(opening | transfer):
+            m.d.sync += to_come.eq(to_come + 1)
+
+        row = Cat(*reversed(held[:needed]))
+        m.d.comb += [
+            self.window.eq((row << offset)[len(row) - self.width : len(row)]),
+            self.ready.eq((count >= needed) | self.ended),
+            self.empty.eq(self.ended & (count == 0)),
+        ]
+
+        end = Signal(range(7 + self.width + 1))
+        drop = Signal(range((7 + self.width) // 8 + 1))
+        kept = Signal.like(count)
+        m.d.comb += [
+            end.eq(offset + Mux(self.consume, self.amount, 0)),
+            drop.eq(end >> 3),
+            kept.eq(count - drop),
+        ]
+        with m.Switch(drop):
+            for dropped in range((7 + self.width) // 8 + 1):
+                with m.Case(dropped):
+                    for n in range(len(held) - dropped):
+                        m.d.sync += held[n].eq(held[n + dropped])
+        with m.Switch(kept):
+            for n, byte in enumerate(held):
+                with m.Case(n):
+                    m.d.sync += byte.eq(self.i.payload)
+        m.d.sync += [offset.eq(end[:3]), count.eq(kept + transfer)]
+        with m.If(end > count << 3):
+            m.d.sync += self.overrun.eq(1)
+        with m.If(self.open | self.skip):
+            m.d.sync += [count.eq(0), offset.eq(0)]
+        with m.If(self.open):
+            m.d.sync += self.overrun.eq(0)
+        return m

@@ -1,0 +1,78 @@
+"""Fixed fields, read off a bit reader."""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["FieldReader"]
+
+
+class FieldReader(wiring.Component):
+    """Reads a field of 1 to 63 bits into one of two registers; ``value`` keeps the last 32.
+
+    Eight bits a cycle, and the last ones of a field that is no multiple of eight one by one.
+
+    Members
+    -------
+    window, ready : In; consume, amount : Out
+        The bit reader.
+    read, bits, to_extra : In
+        Begin a field, when not ``busy``.
+    busy : Out(1)
+        High from the cycle after ``read`` until the field is there.
+    value : Out(32)
+        The field; above it copies of its first bit if the window was ``ready`` at ``read``.
+    extra : Out(extra_width)
+        The field that was read with ``to_extra``.
+    """
+
+    def __init__(self, *, window_bits: int, extra_width: int):
+        self.window_bits = window_bits
+        self.extra_width = extra_width
+        super().__init__({
+            "window": In(window_bits),
+            "ready": In(1),
+            "consume": Out(1),
+            "amount": Out(4),
+            "read": In(1),
+            "bits": In(6),
+            "to_extra": In(1),
+            "busy": Out(1),
+            "value": Out(32),
+            "extra": Out(extra_width),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        value = Signal(32, reset_less=True)
+        extra = Signal(self.extra_width, reset_less=True)
+        left = Signal(6)
+        target_extra = Signal(reset_less=True)
+        by_eight = left[3:] != 0
+        m.d.comb += [
+            self.value.eq(value),
+            self.extra.eq(extra),
+            self.busy.eq(left != 0),
+            self.consume.eq(self.busy & self.ready),
+        ]
+        with m.If(by_eight):
+            m.d.comb += self.amount.eq(8)
+        with m.Else():
+            m.d.comb += self.amount.eq(1)
+
+        with m.If(self.consume):
+            with m.If(by_eight):
+                m.d.sync += left[3:].eq(left[3:] - 1)
+            with m.Else():
+                m.d.sync += left[:3].eq(left[:3] - 1)
+        for register, chosen in ((value, ~target_extra), (extra, target_extra)):
+            with m.If(self.consume & chosen):
+                with m.If(by_eight):
+                    m.d.sync += register.eq(Cat(self.window[-8:], register))
+                with m.Else():
+                    m.d.sync += register.eq(Cat(self.window[-1:], register))
+        with m.If(self.read):
+            m.d.sync += [left.eq(self.bits), target_extra.eq(self.to_extra)]
+            with m.If(~self.to_extra):
+                m.d.sync += value.eq(self.window[-1].replicate(32))
+        return m

@@ -1,0 +1,148 @@
+"""Huffman decoding tables, built on the chip from code lengths."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bank import Bank
+from ..config import Config
+
+__all__ = ["HuffmanTables"]
+
+MAX_SYMBOLS = 256
+
+
+class HuffmanTables(wiring.Component):
+    """Decodes one word of a canonical Huffman code every other cycle, out of a lookup table.
+
+    The table of weight codes, and with ``config.sparse`` that of runs, have a row for each word of
+    ``huffman_bits`` bits. So a table takes ``2**huffman_bits * 12`` bits of block RAM and almost no
+    logic; 8 to 10 bits suit small parts. Equal to :func:`prunus.sim.huffman.lookup_table`.
+
+    The code lengths, and where ``mapped`` the symbols' names, are first put into a scratch memory.
+    Building a table of n symbols then takes ``n * huffman_bits + 2**huffman_bits`` cycles, and a
+    few for each symbol that is used: for each length, symbols are searched in their order, and
+    their rows are written one after the other.
+
+    Members
+    -------
+    put, put_length, put_symbol, put_data : In
+        Keep the length (4 bits), or the name, of a symbol.
+    build, runs, last, mapped : In
+        Build a table (of runs or codes) of symbols 0..``last``, found as their names if
+        ``mapped``. The last three must be held until ``busy`` is low again.
+    busy : Out(1)
+        High from the cycle after ``build``.
+    error : Out(1)
+        Pulse: a length is over ``huffman_bits``, the lengths are no code, or a symbol with a
+        code word is not below ``2**code_bits``.
+    look, look_runs, bits : In
+        Decode the word that ``bits`` starts with, the first bit in the most significant place.
+    symbol, length : Out
+        In the next cycle, held until the next ``look``: what was found. Length 0: no code word.
+    """
+
+    def __init__(self, config: Config):
+        self.bits_count = config.huffman_bits
+        self.code_bits = config.code_bits
+        self.sparse = config.sparse
+        self.symbol_width = 8 if config.sparse else config.code_bits
+        super().__init__({
+            "put": In(1),
+            "put_length": In(1),
+            "put_symbol": In(8),
+            "put_data": In(8),
+            "build": In(1),
+            "runs": In(1),
+            "last": In(8),
+            "mapped": In(1),
+            "busy": Out(1),
+            "error": Out(1),
+            "look": In(1),
+            "look_runs": In(1),
+            "bits": In(config.huffman_bits),
+            "symbol": Out(self.symbol_width),
+            "length": Out(4),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        bits = self.bits_count
+        tables = 2 if self.sparse else 1
+        m.submodules.scratch = scratch = Bank(width=8, depth=2 * MAX_SYMBOLS)
+        m.submodules.table = table = Bank(width=self.symbol_width + 4, depth=tables << bits)
+
+        m.d.comb += [
+            scratch.w_en.eq(self.put),
+            scratch.w_addr.eq(Cat(self.put_symbol, self.put_length)),
+            scratch.w_data.eq(self.put_data),
+            table.r_en.eq(self.look),
+            table.r_addr.eq(Cat(self.bits, self.look_runs) if self.sparse else self.bits),
+            Cat(self.length, self.symbol).eq(table.r_data),
+        ]
+
+        size = Signal(4, reset_less=True)
+        symbol = Signal(8, reset_less=True)
+        row = Signal(bits + 1, reset_less=True)  # the top bit: the table is full
+        # Rows of a symbol are those that differ in these low bits.
+        span = Signal(bits, reset_less=True)
+        found = Signal(8)
+        fills = Signal()
+        m.d.comb += [
+            found.eq(Mux(self.mapped, scratch.r_data, symbol)),
+            table.w_en.eq(fills & ~row[-1]),
+            table.w_addr.eq(Cat(row[:bits], self.runs) if self.sparse else row[:bits]),
+        ]
+        too_long = (self.put & self.put_length & (self.put_data[:4] > bits)) if bits < 15 else 0
+        too_wide = (found >> self.code_bits != 0) & ~self.runs if self.code_bits < 8 else 0
+        m.d.comb += self.error.eq(too_long)
+
+        def next_symbol():
+            with m.If(symbol == self.last):
+                m.d.sync += [symbol.eq(0), size.eq(size + 1), span.eq(span >> 1)]
+                with m.If(size == bits):
+                    m.next = "REST"
+                with m.Else():
+                    m.next = "FIRST"
+            with m.Else():
+                m.d.comb += [scratch.r_en.eq(1), scratch.r_addr.eq(Cat(next_index, 1))]
+                m.d.sync += symbol.eq(next_index)
+                m.next = "SEARCH"
+
+        next_index = Signal(8)
+        m.d.comb += next_index.eq(symbol + 1)
+        with m.FSM() as fsm:
+            m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+            with m.State("IDLE"):
+                m.d.sync += [symbol.eq(0), size.eq(1), row.eq(0), span.eq((1 << bits - 1) - 1)]
+                with m.If(self.build):
+                    m.next = "FIRST"
+            with m.State("FIRST"):
+                m.d.comb += [scratch.r_en.eq(1), scratch.r_addr.eq(Cat(symbol, 1))]
+                m.next = "SEARCH"
+            with m.State("SEARCH"):
+                with m.If(scratch.r_data[:4] != size):
+                    next_symbol()
+                with m.Elif(self.mapped):
+                    m.next = "NAME"
+                with m.Else():
+                    m.next = "FILL"
+            with m.State("NAME"):
+                m.d.comb += [scratch.r_en.eq(1), scratch.r_addr.eq(symbol)]
+                m.next = "FILL"
+            with m.State("FILL"):
+                m.d.comb += [fills.eq(1), table.w_data.eq(Cat(size, found))]
+                m.d.sync += row.eq(row + 1)
+                with m.If(row[-1] | too_wide):
+                    m.d.comb += self.error.eq(1)
+                    m.next = "IDLE"
+                with m.Elif((row | ~span)[:bits].all()):
+                    m.next = "NEXT"
+            with m.State("NEXT"):
+                next_symbol()
+            with m.State("REST"):
+                m.d.comb += [fills.eq(1), table.w_data.eq(0)]
+                m.d.sync += row.eq(row + 1)
+                with m.If(row[-1]):
+                    m.next = "IDLE"
+        return m
