@@ -43,7 +43,7 @@ class Device:
         self.loading = False
         self.expected = 0
         self.runs = 0
-        self.run_tag = None
+        self.last = None  # (op, tag) of a request that must not be done twice
 
     # What loader, engines and memory do.
 
@@ -116,7 +116,7 @@ class Device:
             case Op.STATUS:
                 return Status.OK, Health(**self.health).pack()
             case Op.LOAD:
-                return self._load(offset, data)
+                return self._load(offset, data, (Op.LOAD, request.tag))
             case Op.INPUT:
                 return self._input(offset, data), b""
             case Op.OUTPUT:
@@ -126,8 +126,8 @@ class Device:
                 start = self.output_base * self.config.act_word + offset
                 return Status.OK, bytes(self.memory[start : start + count])
             case _:
-                if request.tag != self.run_tag:
-                    self.run_tag = request.tag
+                if (Op.RUN, request.tag) != self.last:
+                    self.last = (Op.RUN, request.tag)
                     self.run()
                 return Status.OK, self.cycles.to_bytes(4, "big")
 
@@ -140,16 +140,16 @@ class Device:
             **self.health,
         )
 
-    def _load(self, offset: int, data: bytes) -> tuple[Status, bytes]:
+    def _load(self, offset: int, data: bytes, request: tuple[Op, int]) -> tuple[Status, bytes]:
         if offset == 0:
             self.image.clear()
             self.expected = 0
         if offset == self.expected:
             self.loading = True
-            self.run_tag = None
+            self.last = request
             self.expected += len(data)
             self.image += data
-        elif offset + len(data) != self.expected:
+        elif request != self.last:
             return Status.ORDER, b""
         return Status.OK, Health(**self.health).pack()
 
@@ -160,7 +160,8 @@ class Device:
             return Status.RANGE
         if len(data) % lanes and end != self.input_bytes:
             return Status.LENGTH
-        self.run_tag = None
+        if self.last and self.last[0] == Op.RUN:
+            self.last = None
         start = self.input_base * self.config.act_word + offset
         data += bytes(-len(data) % lanes)
         self.memory[start : start + len(data)] = data

@@ -46,7 +46,7 @@ class Bench:
             sending, sent, quiet, busy_left = False, 0, 0, 0
             received = bytearray()
             row = 0
-            for cycle in range(limit):
+            for _ in range(limit):
                 sending = sending or (sent < len(raw) and self.rng.random() >= self.gaps)
                 ctx.set(dut.i.valid, sending)
                 ctx.set(dut.i.payload, raw[sent] if sending else self.rng.randrange(256))
@@ -95,7 +95,7 @@ class Bench:
                 if quiet > 40 + self.run_cycles:
                     break
             else:
-                raise TimeoutError(f"{len(received)} of {len(wanted)} bytes after {cycle} cycles")
+                raise TimeoutError(f"{len(received)} of {len(wanted)} bytes after {limit} cycles")
             self.replies = bytes(received)
 
         sim = Simulator(self.dut)
@@ -265,11 +265,30 @@ def test_needs_an_image(request_):
 
 def test_load_chunks_come_again():
     first, second = load()
-    session = [first, second, second, first, first, second, second, (Op.STATUS, b"")]
+    again = (*second, 7)
+    session = [
+        first,
+        again,
+        again,
+        first,
+        (*first, 6),
+        (Op.RUN, b""),
+        again,
+        again,
+        (Op.STATUS, b""),
+    ]
     bench = Bench(small_config(), stalls=0.3)
     bench.exchange(script(*session))
     assert bench.restarts == 3
     assert bytes(bench.device.image) == image_of(50)
+
+
+def test_a_chunk_comes_again_only_by_its_tag():
+    first, second = load()
+    bench = Bench(small_config())
+    bench.exchange(script(first, (*second, 7), (*second, 8), (*second, 7), (Op.RUN, b"", 7)))
+    assert Reply(Op.LOAD, 8, Status.ORDER).frame() in bench.replies
+    assert bench.device.runs == 1
 
 
 def test_an_image_is_replaced():

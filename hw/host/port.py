@@ -8,7 +8,7 @@ from ..config import Config, bits_for
 from .deframer import Deframer
 from .framer import Framer
 from .protocol import OFFSET_BYTES, OUTPUT_BYTES, Op, State, Status
-from .replier import Replier
+from .replier import Replier, select
 
 __all__ = ["HostPort", "network_layout"]
 
@@ -100,16 +100,22 @@ class HostPort(wiring.Component):
 
         # The reply belongs to the request, or to the run that ended.
         of_run = Signal()
-        run_tag = Signal(8, reset_less=True)
-        ran = Signal()  # the last thing that changed activations is the run of `run_tag`
         status = Signal(Status)
+        # What must not be done twice: RUN, whose input may be gone, and a chunk of an image. A
+        # request with the tag of the last one comes again because its reply was lost.
+        last_tag = Signal(8, reset_less=True)
+        last_run = Signal()
+        last_load = Signal()
+        again = Signal()
+        m.d.comb += again.eq(last_tag == request.tag)
+
         word_bits = len(self.w_addr)
         byte_bits = (config.act_word - 1).bit_length()
         lane_bits = (config.lanes - 1).bit_length()
         size_bits = word_bits + byte_bits + 1  # sizes of vectors in activation memory
         m.d.comb += [
             reply.op.eq(Mux(of_run, Op.RUN, request.op)),
-            reply.tag.eq(Mux(of_run, run_tag, request.tag)),
+            reply.tag.eq(Mux(of_run, last_tag, request.tag)),
             reply.status.eq(status),
             reply.state.eq(state),
             reply.load_error.eq(self.load_error),
@@ -120,31 +126,31 @@ class HostPort(wiring.Component):
             reply.cycles.eq(self.cycles),
         ]
 
-        # `amount` bytes from `offset` on are meant, `room` is from there to the limit. While data
-        # goes to or from activation memory, `offset` is the place of the next byte.
+        # `amount` bytes from `offset` on are meant, `room` is from there to the end of the vector.
+        # While data goes to or from activation memory, `offset` is the place of the next byte.
         field = Signal(range(OUTPUT_BYTES + 1))
         offset = Signal(24, reset_less=True)
         count = Signal(16, reset_less=True)
         amount = Signal(16)
         expected = Signal(24)  # offset of the next LOAD
-        limit = Signal(24)
+        size = Signal(size_bits)
         base = Signal(word_bits)
-        room = Signal(signed(25), reset_less=True)
+        room = Signal(signed(size_bits + 1), reset_less=True)
         beyond = Signal()
-        m.d.comb += amount.eq(request.left)
-        with m.Switch(request.op):
-            with m.Case(Op.LOAD):
-                m.d.comb += limit.eq(expected)
-            with m.Case(Op.INPUT):
-                m.d.comb += limit.eq(self.network.input_bytes[:size_bits])
-                m.d.comb += base.eq(self.network.input_base)
-            with m.Default():
-                m.d.comb += limit.eq(self.network.output_bytes[:size_bits])
-                m.d.comb += base.eq(self.network.output_base)
-                m.d.comb += amount.eq(count)
-        # Where the limit is one of activation memory, `room` that is not negative is small.
-        compared = max(size_bits, len(amount))
-        m.d.comb += beyond.eq((room < 0) | (room[:compared] < amount))
+        with m.If(request.op == Op.OUTPUT):
+            m.d.comb += [
+                amount.eq(count),
+                size.eq(self.network.output_bytes),
+                base.eq(self.network.output_base),
+            ]
+        with m.Else():
+            m.d.comb += [
+                amount.eq(request.left),
+                size.eq(self.network.input_bytes),
+                base.eq(self.network.input_base),
+            ]
+        m.d.sync += room.eq(size - offset[:size_bits])
+        m.d.comb += beyond.eq(offset[size_bits:].any() | (room < amount))
 
         # Data of a request: fetched from the buffer, then shifted into a group of bytes, of which
         # the loader gets the last one.
@@ -171,7 +177,12 @@ class HostPort(wiring.Component):
             self.w_data.eq(group),
             self.r_addr.eq(address),
             self.r_en.eq(reply.fetch),
-            reply.body.eq(self.r_data.word_select(offset[:byte_bits], 8)),
+            reply.body.eq(
+                select(
+                    [self.r_data[n : n + 8] for n in range(0, len(self.r_data), 8)],
+                    offset[:byte_bits],
+                )
+            ),
             reply.body_last.eq(count[: bits_for(config.frame_bytes)] == 1),
         ]
         m.d.sync += moved.eq(reply.fetch)
@@ -215,7 +226,7 @@ class HostPort(wiring.Component):
                 with m.Elif(needs_ready & ~ready):
                     m.d.sync += status.eq(Status.STATE)
                 with m.Elif(request.op == Op.RUN):
-                    with m.If(~ran | (run_tag != request.tag)):
+                    with m.If(~(last_run & again)):
                         m.next = "RUN"
                 with m.Elif(request.left != 0):
                     m.next = "READ"
@@ -226,8 +237,9 @@ class HostPort(wiring.Component):
                     self.start.eq(1),
                     starting.eq(_START_CYCLES),
                     running.eq(1),
-                    ran.eq(1),
-                    run_tag.eq(request.tag),
+                    last_run.eq(1),
+                    last_load.eq(0),
+                    last_tag.eq(request.tag),
                 ]
                 m.next = "IDLE"
 
@@ -247,18 +259,21 @@ class HostPort(wiring.Component):
             with m.State("RESTART"):
                 with m.If((request.op == Op.LOAD) & (offset == 0)):
                     m.d.sync += [self.restart.eq(1), expected.eq(0)]
-                m.next = "ROOM"
-            with m.State("ROOM"):
-                m.d.sync += room.eq(limit - offset)
                 m.next = "CHECK"
             with m.State("CHECK"):
                 m.next = "REPLY"
                 with m.Switch(request.op):
                     with m.Case(Op.LOAD):
-                        with m.If(room == 0):
-                            m.d.sync += [expected.eq(expected + amount), loading.eq(1), ran.eq(0)]
+                        with m.If(offset == expected):
+                            m.d.sync += [
+                                expected.eq(expected + request.left),
+                                loading.eq(1),
+                                last_run.eq(0),
+                                last_load.eq(1),
+                                last_tag.eq(request.tag),
+                            ]
                             m.next = "LOAD"
-                        with m.Elif(room != amount):  # else a chunk that was taken comes again
+                        with m.Elif(~(last_load & again)):
                             m.d.sync += status.eq(Status.ORDER)
                     with m.Case(Op.INPUT):
                         with m.If(beyond | offset[:lane_bits].any()):
@@ -266,7 +281,7 @@ class HostPort(wiring.Component):
                         with m.Elif(amount[:lane_bits].any() & (room != amount)):
                             m.d.sync += status.eq(Status.LENGTH)
                         with m.Else():
-                            m.d.sync += ran.eq(0)
+                            m.d.sync += last_run.eq(0)
                             m.next = "INPUT"
                     with m.Case(Op.OUTPUT):
                         with m.If(beyond | (count == 0) | (count > config.frame_bytes)):

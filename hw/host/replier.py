@@ -1,6 +1,6 @@
 """Replies, byte by byte."""
 
-from amaranth import Array, Const, Module, Signal
+from amaranth import Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -65,7 +65,7 @@ class Replier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        table = Array(self._table())
+        table = self._table()
         index = Signal(range(len(table)))
         byte = Signal(8, reset_less=True)
         last = Signal(reset_less=True)
@@ -77,7 +77,7 @@ class Replier(wiring.Component):
                 with m.If(self.go):
                     m.next = "SELECT"
             with m.State("SELECT"):
-                m.d.sync += [byte.eq(table[index]), last.eq(0)]
+                m.d.sync += [byte.eq(select(table, index)), last.eq(0)]
                 with m.Switch(index):
                     with m.Case(REPLY_HEADER - 1):
                         m.d.sync += last.eq((self.status != Status.OK) | (self.op == Op.INPUT))
@@ -121,3 +121,14 @@ class Replier(wiring.Component):
             fields.append((value, size))
         fields.append((self.body, 1))
         return [value[8 * n : 8 * n + 8] for value, size in fields for n in reversed(range(size))]
+
+
+def select(choices, index):
+    """``choices[index]`` as a tree of multiplexers, smaller than a comparison for each choice."""
+    if len(choices) == 1:
+        return choices[0]
+    pairs = [
+        Mux(index[0], choices[n + 1], choices[n]) if n + 1 < len(choices) else choices[n]
+        for n in range(0, len(choices), 2)
+    ]
+    return select(pairs, index[1:])

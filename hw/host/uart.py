@@ -1,4 +1,4 @@
-"""An asynchronous serial port: 8 data bits, no parity, one stop bit, least significant bit first."""
+"""An asynchronous serial port: 8 data bits, no parity, one stop bit, lowest bit first."""
 
 from amaranth import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
@@ -81,7 +81,6 @@ class Uart(wiring.Component):
         m.d.sync += timer.eq(timer - 1)
         with m.FSM(name="receiver"):
             with m.State("IDLE"):
-                # The synchronizer and this state are late by a cycle at most within half a bit.
                 m.d.sync += timer.eq((self.divisor - 1) // 2)
                 with m.If(~line):
                     m.next = "START"
@@ -110,7 +109,6 @@ class Uart(wiring.Component):
 
     def _transmit(self, m):
         timer = Signal(range(self.divisor))
-        # Stop and start bit included; all but the marker of ones has gone when it is all ones.
         bits = Signal(10, init=-1)
         count = Signal(range(11))
         m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(count == 0)]
