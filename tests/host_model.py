@@ -31,6 +31,7 @@ class Device:
     """
 
     image_id = 0xCAFE0123
+    load_cycles = 0x8899AABB
 
     def __init__(self, config: Config, *, image_bytes=50, inputs=(3, 21), outputs=(4, 13)):
         self.config = config
@@ -135,6 +136,7 @@ class Device:
         return Hello(
             **hello_constants(self.config),
             image_id=self.image_id,
+            load_cycles=self.load_cycles,
             input_bytes=self.input_bytes,
             output_bytes=self.output_bytes,
             **self.health,

@@ -43,6 +43,7 @@ class Bench:
             }
             ctx.set(dut.network, network)
             ctx.set(dut.image_id, device.image_id)
+            ctx.set(dut.load_cycles, device.load_cycles)
             sending, sent, quiet, busy_left = False, 0, 0, 0
             received = bytearray()
             row = 0

@@ -1,25 +1,19 @@
 """The host port: requests in, replies out, and the strings they pull inside the accelerator."""
 
 from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config, bits_for
+from ..load.loader import NETWORK
 from .deframer import Deframer
 from .framer import Framer
 from .protocol import OFFSET_BYTES, OUTPUT_BYTES, Op, State, Status
 from .replier import Replier, select
 
-__all__ = ["HostPort", "network_layout"]
+__all__ = ["HostPort"]
 
 _START_CYCLES = 3  # after `start` in which `busy` need not be high yet
-
-
-def network_layout() -> data.StructLayout:
-    """Where the network that was loaded has its inputs and outputs: activation words, bytes."""
-    return data.StructLayout(
-        {"input_base": 16, "input_bytes": 24, "output_base": 16, "output_bytes": 24}
-    )
 
 
 class HostPort(wiring.Component):
@@ -35,8 +29,8 @@ class HostPort(wiring.Component):
         Bytes of the link.
     image, restart : Out
         Bytes for the loader; ``restart`` makes it forget everything.
-    load_done, load_error, image_id, network : In
-        What the loader says. Sizes and bases lie inside the activation memory.
+    load_done, load_error, image_id, load_cycles, network : In
+        What the loader says. Of the sizes only the bits that the activation memory needs are used.
     start, busy, cycles
         Run the network. ``busy`` is high at most 3 cycles after the pulse ``start`` and until the
         end; then ``cycles`` holds until the next run.
@@ -59,7 +53,8 @@ class HostPort(wiring.Component):
             "load_done": In(1),
             "load_error": In(4),
             "image_id": In(32),
-            "network": In(network_layout()),
+            "load_cycles": In(32),
+            "network": In(NETWORK),
             "start": Out(1),
             "busy": In(1),
             "cycles": In(32),
@@ -121,6 +116,7 @@ class HostPort(wiring.Component):
             reply.load_error.eq(self.load_error),
             reply.dropped.eq(request.dropped),
             reply.image_id.eq(self.image_id),
+            reply.load_cycles.eq(self.load_cycles),
             reply.input_bytes.eq(self.network.input_bytes[:size_bits]),
             reply.output_bytes.eq(self.network.output_bytes[:size_bits]),
             reply.cycles.eq(self.cycles),

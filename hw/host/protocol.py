@@ -136,6 +136,7 @@ HELLO_LAYOUT = (
     ("version", 1),
     ("config_hash", 4),
     ("image_id", 4),
+    ("load_cycles", 4),
     ("lanes", 1),
     ("input_bytes", 3),
     ("output_bytes", 3),
@@ -175,13 +176,15 @@ class Hello(_Fields):
 
     ``frame_bytes`` is the longest payload of a request and the most data of a reply, ``lanes``
     the bytes to which ``INPUT`` offsets are aligned, ``dropped`` the damaged frames received so
-    far, modulo 256. ``image_id`` and the sizes mean something in the states READY and RUNNING.
+    far, modulo 256. ``image_id``, the sizes and ``load_cycles``, which the image took to load, mean
+    something in the states READY and RUNNING.
     """
 
     LAYOUT: ClassVar = HELLO_LAYOUT
     version: int = PROTOCOL_VERSION
     config_hash: int
     image_id: int
+    load_cycles: int
     lanes: int
     input_bytes: int
     output_bytes: int

@@ -34,7 +34,8 @@ class Replier(wiring.Component):
         ``done`` is high while the last byte is taken; ``go`` and the fields hold until then.
     op, tag, status : In
         Header of the reply.
-    state, load_error, dropped, image_id, input_bytes, output_bytes, cycles : In
+    state, load_error, dropped, image_id, load_cycles, input_bytes, output_bytes,
+    cycles : In
         What payloads are made of.
     fetch, body, body_last : Out(1), In(8), In(1)
         Data of an ``OUTPUT`` reply: a byte is taken one cycle after ``fetch``.
@@ -54,6 +55,7 @@ class Replier(wiring.Component):
             "load_error": In(8),
             "dropped": In(8),
             "image_id": In(32),
+            "load_cycles": In(32),
             "input_bytes": In(24),
             "output_bytes": In(24),
             "cycles": In(32),

@@ -1,0 +1,318 @@
+import random
+import re
+import struct
+
+import numpy as np
+import pytest
+from host_model import Device, small_config
+
+from prunus.flow.link import Link, LinkError, SerialTransport, open_serial
+from prunus.hw.host.protocol import Op, Reply, Request, State, Status
+from prunus.hw.image import MAGIC
+
+
+class Wire:
+    """A device behind a wire that harms the frames in both directions, and knows no time."""
+
+    def __init__(self, device, *, harm=0.0, seed=0):
+        self.device = device
+        self.harm = harm
+        self.rng = random.Random(seed)
+        self.waiting = b""
+        self.writes = 0
+
+    def disturb(self, raw: bytes) -> bytes:
+        if self.rng.random() >= self.harm:
+            return raw
+        at = self.rng.randrange(len(raw))
+        return self.rng.choice([
+            b"",
+            raw[:at],
+            raw[:at] + raw[at + 1 :],
+            raw[:at] + bytes([raw[at] ^ 1 << self.rng.randrange(8)]) + raw[at + 1 :],
+            self.rng.randbytes(3) + raw,
+            raw + raw,
+        ])  # fmt: skip
+
+    def write(self, raw: bytes) -> None:
+        self.writes += 1
+        for frame in re.findall(rb"\x7e[^\x7e]+\x7e", self.device.receive(self.disturb(raw))):
+            self.waiting += self.disturb(frame)
+
+    def read(self, size: int, timeout: float) -> bytes:
+        assert timeout > 0
+        size = self.rng.randint(1, size) if self.rng.random() < 0.5 else self.rng.randint(1, 5)
+        raw, self.waiting = self.waiting[:size], self.waiting[size:]
+        return raw
+
+
+def image_of(config, size=500, first=None):
+    head = struct.pack(">IHHI", MAGIC, 1, 1, config.hash)
+    image = head + random.Random(1).randbytes(size - len(head))
+    return image if first is None else bytes([first]) + image[1:]
+
+
+def make(*, harm=0.0, seed=0, retries=30, image_bytes=500, **changes):
+    config = small_config(**changes)
+    device = Device(config, image_bytes=image_bytes)
+    wire = Wire(device, harm=harm, seed=seed)
+    return device, wire, Link(wire, retries=retries)
+
+
+def expected_outputs(batch, outputs=(4, 13)):
+    """What :class:`host_model.Device` makes of samples; its inputs begin a word of 8 earlier."""
+    start = 8 * (outputs[0] - 3)
+    runs = np.arange(1, 1 + len(batch))[:, None]
+    return (
+        (3 * batch[:, start : start + outputs[1]].astype(int) + runs).astype(np.uint8).view(np.int8)
+    )
+
+
+def test_hello():
+    device, _, link = make()
+    assert link.hello() == device.hello()
+    assert link.status().state == State.EMPTY
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("harm", [0.0, 0.3, 0.6])
+def test_load_and_infer(seed, harm):
+    device, wire, link = make(harm=harm, seed=seed)
+    image = image_of(device.config)
+    seen = []
+    link.load(image, lambda done, total: seen.append((done, total)))
+    assert bytes(device.image) == image
+    assert seen == [(min(n, 500), 500) for n in range(29, 529, 29)]
+    batch = np.random.default_rng(seed).integers(-128, 128, (5, 3, 7), np.int8)
+    outputs, cycles = link.infer(batch, lambda done, total: seen.append((done, total)))
+    # Inputs end at byte 21: the rest of the output's place holds what the sample before left.
+    for n, sample in enumerate(batch.reshape(5, 21)):
+        padded = np.zeros(13, int)
+        padded[:13] = sample[8:21]
+        assert outputs[n].tolist() == (3 * padded + n + 1).astype(np.uint8).view(np.int8).tolist()
+    assert outputs.dtype == np.int8
+    assert cycles.tolist() == [0x01020300 + n for n in range(1, 6)]
+    assert device.runs == 5  # however often RUN was repeated
+    assert seen[-5:] == [(n, 5) for n in range(1, 6)]
+    assert (link.repeated > 0) == (harm > 0)
+
+
+def test_nobody_answers():
+    _, wire, link = make(harm=1.0, retries=3)
+    wire.rng.choice = lambda choices: b""
+    with pytest.raises(LinkError, match=r"^no answer to HELLO in 4 attempts$"):
+        link.hello()
+    assert wire.writes == 4
+
+
+def test_only_noise_answers():
+    device, wire, link = make(retries=1)
+    device.receive = lambda raw: b"\x7enoise\x7e"
+    with pytest.raises(
+        LinkError,
+        match=r"^no answer to STATUS in 2 attempts; 2 damaged frames came, check the baud",
+    ):
+        link.status()
+
+
+def test_replies_to_others_are_ignored():
+    device, wire, link = make()
+    wire.waiting = Reply(Op.STATUS, 0, 0, b"123").frame() + Reply(Op.HELLO, 255, 3).frame()
+    wire.waiting += Request(Op.HELLO, 0).frame()  # an echo
+    assert link.hello() == device.hello()
+    assert link.repeated == 0
+
+
+@pytest.mark.parametrize(
+    "error, text", [(1, "it is not a ROM image"), (5, "a section is damaged"), (9, "error 9")]
+)
+def test_a_refused_image(error, text):
+    device, _, link = make()
+    type(device).load_error, saved = error, type(device).load_error
+    try:
+        with pytest.raises(LinkError, match=f"^the accelerator refused the image: {text}$"):
+            link.load(image_of(device.config))
+    finally:
+        type(device).load_error = saved
+
+
+def test_an_image_for_another_configuration():
+    device, wire, link = make()
+    image = image_of(small_config(pes=8))
+    message = f"image is for configuration {small_config(pes=8).hash:08x}, the accelerator has "
+    with pytest.raises(LinkError, match=f"^{message}{device.config.hash:08x}$"):
+        link.load(image)
+    assert not device.image
+
+
+def test_an_image_that_is_too_short():
+    device, _, link = make(image_bytes=501, retries=2)
+    with pytest.raises(LinkError, match=r"^image is 15 bytes, shorter than its header$"):
+        link.load(bytes(15))
+    with pytest.raises(LinkError, match=r"^the image ended, but the accelerator is still loading$"):
+        link.load(image_of(device.config))
+
+
+@pytest.mark.parametrize(
+    "batch, message",
+    [
+        (
+            np.zeros((1, 21)),
+            r"inputs must be int8 with samples first, not float64 of shape \(1, 21\)",
+        ),
+        (
+            np.zeros(21, np.int8),
+            r"inputs must be int8 with samples first, not int8 of shape \(21,\)",
+        ),
+        (np.zeros((1, 20), np.int8), "a sample has 20 values, the loaded network takes 21"),
+    ],
+)
+def test_inputs_that_do_not_fit(batch, message):
+    device, _, link = make()
+    link.load(image_of(device.config))
+    with pytest.raises(LinkError, match=f"^{message}$"):
+        link.infer(batch)
+
+
+def test_infer_without_an_image():
+    _, _, link = make()
+    with pytest.raises(LinkError, match=r"^the accelerator is empty; load an image first$"):
+        link.infer(np.zeros((1, 21), np.int8))
+
+
+def test_an_empty_batch():
+    device, _, link = make()
+    link.load(image_of(device.config))
+    outputs, cycles = link.infer(np.zeros((0, 3, 7), np.int8))
+    assert outputs.shape == (0, 13) and cycles.shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "status, message",
+    [
+        (Status.STATE, "INPUT needs a loaded image"),
+        (Status.RANGE, "INPUT is outside the network's input or output"),
+        (77, "INPUT was refused with unknown status 77"),
+    ],
+)
+def test_refusals(status, message):
+    device, _, link = make()
+    link.load(image_of(device.config))
+    answer = device.answer
+    device.answer = lambda r: Reply(r.op, r.tag, status) if r.op == Op.INPUT else answer(r)
+    with pytest.raises(LinkError, match=f"^{message}$"):
+        link.infer(np.zeros((1, 21), np.int8))
+
+
+def test_another_protocol_version():
+    device, _, link = make()
+    hello = device.hello()
+    object.__setattr__(hello, "version", 2)
+    device.hello = lambda: hello
+    with pytest.raises(LinkError, match=r"^the device speaks protocol version 2, not 1$"):
+        link.hello()
+
+
+class SlowRun(Wire):
+    """Answers RUN only after being asked for its status a number of times."""
+
+    def __init__(self, device, patience):
+        super().__init__(device)
+        self.patience = patience
+        self.run_reply = b""
+        self.running = False
+
+    def write(self, raw):
+        (request,) = map(Request.parse, self.device.deframer.push(raw))
+        if self.running and request.op == Op.STATUS:
+            self.patience -= 1
+            self.running = self.patience != 0
+            state = State.RUNNING if self.running else State.READY
+            self.waiting += Reply(Op.STATUS, request.tag, 0, bytes([state, 0, 0])).frame()
+            if not self.running:
+                self.waiting += self.run_reply
+            return
+        reply = self.device.answer(request).frame()
+        if request.op == Op.RUN and self.patience:
+            self.run_reply, self.running = reply, True
+        else:
+            self.waiting += reply
+
+
+def test_a_long_run():
+    device, _, _ = make()
+    wire = SlowRun(device, 20)
+    link = Link(wire, retries=3)
+    link.load(image_of(device.config))
+    outputs, _ = link.infer(np.ones((2, 21), np.int8))
+    assert device.runs == 2 and len(outputs) == 2
+
+
+def test_a_run_without_end():
+    device, _, _ = make()
+    link = Link(SlowRun(device, -1), timeout=0.01, run_timeout=0.05)
+    link.load(image_of(device.config))
+    with pytest.raises(LinkError, match=r"^the run did not end within 0\.05 s$"):
+        link.infer(np.ones((1, 21), np.int8))
+
+
+def test_a_broken_wire():
+    class Broken(Wire):
+        def read(self, size, timeout):
+            raise OSError(5, "Input/output error")
+
+    device, _, _ = make()
+    with pytest.raises(LinkError, match=r"^the link broke: Input/output error$"):
+        Link(Broken(device)).hello()
+
+
+class FakePort:
+    """What of pyserial's Serial the transport uses."""
+
+    def __init__(self, arrives):
+        self.arrives = arrives
+        self.timeout = None
+        self.sent = b""
+        self.closed = False
+
+    @property
+    def in_waiting(self):
+        return len(self.arrives)
+
+    def read(self, size):
+        raw, self.arrives = self.arrives[:size], self.arrives[size:]
+        return raw
+
+    def write(self, raw):
+        self.sent += raw
+        return len(raw)
+
+    def close(self):
+        self.closed = True
+
+
+def test_serial_transport():
+    port = FakePort(b"0123456789")
+    with SerialTransport(port) as transport:
+        assert transport.read(4, 0.5) == b"0123"
+        assert port.timeout == 0.5
+        assert transport.read(1, 0.25) == b"4"
+        assert transport.read(100, 0.25) == b"56789"
+        assert transport.read(100, 0.25) == b""
+        transport.write(b"abc")
+    assert port.sent == b"abc" and port.closed
+
+
+def test_a_port_that_is_not_there():
+    with pytest.raises(LinkError, match=r"^/nonexistent/ttyUSB9: No such file or directory$"):
+        open_serial("/nonexistent/ttyUSB9", 1_000_000)
+
+
+def test_parameters_are_checked():
+    for name, value, rule in (
+        ("timeout", 0, "positive, not 0"),
+        ("retries", -1, "at least 0, not -1"),
+        ("run_timeout", 0.5, r"at least timeout, not 0\.5"),
+    ):
+        with pytest.raises(ValueError, match=f"^{name} must be {rule}$"):
+            Link(Wire(None), **{name: value})
