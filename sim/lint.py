@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import tools
-from .verilator import HDL, BuildError, call, parameter_options, read_sources
+from .cplusplus import HDL, BuildError, call
+from .verilator import parameter_options, read_sources
 
 __all__ = ["lint", "read_with_icarus", "read_with_yosys"]
 

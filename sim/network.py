@@ -15,7 +15,8 @@ from prunus.hw.config import Config, bits_for
 
 from . import verilator
 from .benches.network import SUMMARY
-from .verilator import HDL, BenchError, Model
+from .cplusplus import HDL
+from .verilator import BenchError, Model
 
 __all__ = ["LayerSpan", "LayerTiming", "Mismatch", "NetworkRun", "build_harness", "simulate"]
 

@@ -12,14 +12,12 @@ several times faster than one in which every signal can.
 """
 
 import os
-import re
-import shutil
+import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,24 +26,17 @@ from xml.etree import ElementTree
 import cocotb_tools.config
 import find_libpython
 
-from . import tools
+from . import cplusplus, tools
 from .cache import Cache, digest
+from .cplusplus import BuildError, call
 
 __all__ = ["BenchError", "BenchResult", "BuildError", "Model", "build", "run"]
 
-HDL = Path(__file__).resolve().parent / "hdl"
 VERILATE = (
     *("--cc", "--vpi", "--public-depth", "1", "--prefix", "Vdut", "--Mdir", "obj"),
     *("--assert", "--timescale", "1ns/1ps", "--x-assign", "fast", "--x-initial", "fast"),
-    *("-O3", "-Wno-fatal", "-Wno-lint", "-Wno-style"),
+    *("-O3", "-Wno-lint", "-Wno-style", "-Wno-UNOPTFLAT"),  # any other warning is fatal
 )
-COMPILE = ("-std=gnu++20", "-pipe", "-DVERILATOR=1", "-w")
-FAST, SLOW, GLOBAL = "-O2", "-O0", "-O2"
-ONE_UNIT_BYTES = 150_000  # of generated C++: below, the headers cost more than a second core saves
-
-
-class BuildError(RuntimeError):
-    """A design that Verilator or the C++ compiler refused; the message has the first error."""
 
 
 class BenchError(AssertionError):
@@ -99,8 +90,7 @@ def build(
     options += ["--trace"] if trace else []
     basis = [
         *(verilator.version, verilator.source, compiler.version, version("cocotb")),
-        *(COMPILE, FAST, SLOW, GLOBAL, str(cocotb_tools.config.libs_dir)),
-        *((HDL / name).read_text() for name in ("Vtop.h", "model.cpp")),
+        *(platform.machine(), str(cocotb_tools.config.libs_dir), *cplusplus.basis()),
     ]
 
     def make(place: Path) -> None:
@@ -109,8 +99,8 @@ def build(
             for name, text in files.items():
                 (work / name).write_text(text)
             call([str(verilator.path), *options, *files], work, verilator.environment())
-            runtime = _runtime(work / "obj", basis, cache_dir)
-            _compile(work / "obj", runtime, place / "model")
+            runtime = cplusplus.runtime(work / "obj", basis, cache_dir)
+            cplusplus.link(work / "obj", runtime, place / "model")
 
     key = digest([files, options, basis])
     place, cached = Cache("models", cache_dir).get(key, make)
@@ -234,83 +224,3 @@ def _results(path: Path, module: str, status: int, log: Path) -> list[BenchResul
 def _tail(log: Path, lines: int = 15) -> str:
     text = log.read_text(errors="replace").splitlines()[-lines:] if log.is_file() else []
     return "".join(f"\n  {line}" for line in text)
-
-
-def _makefile(obj: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """The lists of files in Verilator's ``Vdut_classes.mk``, and its switches as C++ defines."""
-    text = (obj / "Vdut_classes.mk").read_text().replace("\\\n", " ")
-    lists = {name: files.split() for name, files in re.findall(r"^(VM_\w+) \+=(.*)$", text, re.M)}
-    switches = dict(re.findall(r"^(VM_\w+) = (\d+)$", text, re.M))
-    switches.setdefault("VM_SC", "0")
-    return lists, [f"-D{name}={value}" for name, value in sorted(switches.items())]
-
-
-def _runtime(obj: Path, basis: Sequence[object], cache_dir: Path | None) -> Path:
-    """Verilator's run-time library and cocotb's main program, compiled once for all designs."""
-    lists, switches = _makefile(obj)
-    names = lists["VM_GLOBAL_FAST"] + lists.get("VM_GLOBAL_SLOW", [])
-    include = Path(tools.find("verilator").env["VERILATOR_ROOT"]) / "include"
-    sources = [include / f"{name}.cpp" for name in names]
-    sources.append(Path(cocotb_tools.config.share_dir) / "lib" / "verilator" / "verilator.cpp")
-
-    def make(place: Path) -> None:
-        units = [([source], GLOBAL, place / f"{source.stem}_rt.o") for source in sources]
-        # verilator.cpp is much the shortest; the long ones start first.
-        _compile_units(units, [*switches, f"-I{HDL}", *_includes()], place)
-
-    place, _ = Cache("runtime", cache_dir).get(digest([names, switches, basis]), make)
-    return place
-
-
-def _compile(obj: Path, runtime: Path, executable: Path) -> None:
-    """Compile what Verilator generated in ``obj`` and link it with the runtime."""
-    lists, switches = _makefile(obj)
-    fast = [obj / f"{n}.cpp" for n in lists["VM_CLASSES_FAST"] + lists.get("VM_SUPPORT_FAST", [])]
-    slow = [obj / f"{n}.cpp" for n in lists["VM_CLASSES_SLOW"] + lists.get("VM_SUPPORT_SLOW", [])]
-    shutil.copy(HDL / "model.cpp", obj)
-    fast.append(obj / "model.cpp")
-    if sum(path.stat().st_size for path in (*fast, *slow)) < ONE_UNIT_BYTES:
-        units = [([*fast, *slow], FAST, obj / "all.o")]
-    else:
-        fast.sort(key=lambda path: -path.stat().st_size)
-        units = [([path], FAST, path.with_suffix(".o")) for path in fast]
-        units += [(slow, SLOW, obj / "slow.o")]
-    _compile_units(units, [*switches, f"-I{HDL}", f"-I{obj}", *_includes()], obj)
-    libs = cocotb_tools.config.libs_dir
-    objects = sorted(str(path) for folder in (obj, runtime) for path in folder.glob("*.o"))
-    link = [f"-L{libs}", f"-Wl,-rpath,{libs}", "-lcocotbvpi_verilator", "-pthread"]
-    call([str(tools.find("g++").path), *objects, *link, "-o", str(executable)], obj)
-
-
-def _includes() -> list[str]:
-    include = Path(tools.find("verilator").env["VERILATOR_ROOT"]) / "include"
-    return [f"-I{include}", f"-I{include / 'vltstd'}"]
-
-
-def _compile_units(
-    units: list[tuple[list[Path], str, Path]], options: list[str], work: Path
-) -> None:
-    """Compile (sources, optimization, object) triples, as many at once as there are cores."""
-
-    def one(unit: tuple[list[Path], str, Path]) -> None:
-        sources, level, target = unit
-        source = target.with_suffix(".unit.cpp")
-        source.write_text("".join(f'#include "{path}"\n' for path in sources))
-        compiler = str(tools.find("g++").path)
-        call([compiler, *COMPILE, level, *options, "-c", str(source), "-o", str(target)], work)
-        source.unlink()
-
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(one, units))
-
-
-def call(command: list[str], cwd: Path, env: dict[str, str] | None = None) -> str:
-    """Run a tool; what it printed. Raises :class:`BuildError` with its first error."""
-    result = subprocess.run(
-        command, cwd=cwd, env=env, capture_output=True, text=True, errors="replace", check=False
-    )
-    if result.returncode:
-        lines = (result.stderr + result.stdout).splitlines()
-        errors = [line for line in lines if "rror" in line] or lines or ["no message"]
-        raise BuildError(f"{Path(command[0]).name}: {errors[0].strip()}")
-    return result.stdout + result.stderr

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from prunus.hw.config import Config
+from prunus.sim.cplusplus import HDL
 from prunus.sim.lint import lint
 from prunus.sim.network import LayerSpan, build_harness, simulate
-from prunus.sim.verilator import HDL, BenchError
+from prunus.sim.verilator import BenchError
 
 MOCK = Path(__file__).parent / "accelerator_mock.sv"
 CONFIG = Config(pes=4, lanes=4, act_word=8, act_depth=16, trace=True)

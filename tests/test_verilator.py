@@ -1,13 +1,14 @@
 """Models are built once, run under cocotb, and fail with the bench's own words."""
 
 import re
+import time
 
 import pytest
 from amaranth import Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from prunus.sim import verilator
+from prunus.sim import cplusplus, verilator
 from prunus.sim.generate import to_verilog
 
 
@@ -58,7 +59,8 @@ def test_a_bench_that_hangs_is_stopped(model, tmp_path):
 
 
 def test_an_unchanged_design_is_not_compiled_again(model, monkeypatch):
-    monkeypatch.setattr(verilator, "call", lambda *_: pytest.fail("a tool was called"))
+    for module in (verilator, cplusplus):
+        monkeypatch.setattr(module, "call", lambda *_: pytest.fail("a tool was called"))
     again = verilator.build([to_verilog(Adder(), "adder")], "adder")
     assert again.cached
     assert again.executable == model.executable
@@ -69,3 +71,32 @@ def test_an_error_names_the_line():
     with pytest.raises(verilator.BuildError, match=r"top\.v:2:\d+: syntax error") as caught:
         verilator.build([text], "top")
     assert re.match(r"verilator(_bin)?: %Error", str(caught.value))
+
+
+def test_a_change_is_compiled(model):
+    changed = f"{to_verilog(Adder(), 'adder')}// {time.time_ns()}\n"
+    other = verilator.build([changed], "adder")
+    assert not other.cached
+    assert other.executable != model.executable
+
+
+@pytest.mark.slow  # compiles a second runtime
+def test_a_model_with_trace_writes_waves(tmp_path):
+    traced = verilator.build([to_verilog(Adder(), "adder")], "adder", trace=True)
+    env = {"GAP": "0", "STALL": "0"}
+    verilator.run(traced, "benches.adder", env=env, work_dir=tmp_path)
+    assert "$enddefinitions" in (tmp_path / "dump.vcd").read_text()
+
+
+def test_parameters_and_defines_reach_the_design():
+    text = """
+    module top #(parameter int N = 1, parameter NAME = "none") (input logic clk);
+      if (N != 5 || NAME != "five") $error("N is %0d and NAME %s", N, NAME);
+    `ifndef GIVEN
+      $error("GIVEN is not defined");
+    `endif
+    endmodule
+    """
+    verilator.build([text], "top", parameters={"N": 5, "NAME": "five"}, defines={"GIVEN": 1})
+    with pytest.raises(verilator.BuildError, match="N is 4 and NAME five"):
+        verilator.build([text], "top", parameters={"N": 4, "NAME": "five"}, defines={"GIVEN": 1})
