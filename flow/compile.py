@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prunus.boards.board import Board
 from prunus.compiler.assemble import LayerStatistics, assemble
 from prunus.compiler.evaluate import split_host
 from prunus.compiler.ir import Graph
@@ -18,6 +19,7 @@ from prunus.compiler.passes.share import share
 from prunus.compiler.plan import LayerPlan, Options, plan
 
 from .build import Build, LayerReport
+from .fit import choose_options
 
 __all__ = ["compile_graph", "compile_model"]
 
@@ -30,10 +32,11 @@ def compile_model(
     *,
     calibration: NDArray[np.floating[Any]] | None = None,
     density: Density | None = None,
-    density_scope: str = "layer",
+    density_scope: Literal["layer", "network"] = "layer",
     weight_bits: Bits | None = None,
-    share_init: str = "linear",
+    share_init: Literal["linear", "density", "random"] = "linear",
     options: Options | None = None,
+    board: Board | None = None,
 ) -> Build:
     """Import, compress where asked to, quantize where needed, and lay out for the hardware.
 
@@ -47,6 +50,8 @@ def compile_model(
         Fraction of the weights that is kept, in each layer or in the ``"network"`` as a whole.
     weight_bits, share_init
         Bits of the codebook that each layer's weights are restricted to.
+    board
+        Choose the number of PEs, and what goes with it, for this board.
 
     Raises
     ------
@@ -62,6 +67,7 @@ def compile_model(
         weight_bits=weight_bits,
         share_init=share_init,
         options=options,
+        board=board,
     )
 
 
@@ -70,10 +76,11 @@ def compile_graph(
     *,
     calibration: NDArray[np.floating[Any]] | None = None,
     density: Density | None = None,
-    density_scope: str = "layer",
+    density_scope: Literal["layer", "network"] = "layer",
     weight_bits: Bits | None = None,
-    share_init: str = "linear",
+    share_init: Literal["linear", "density", "random"] = "linear",
     options: Options | None = None,
+    board: Board | None = None,
 ) -> Build:
     """:func:`compile_model` of a graph."""
     imported = graph
@@ -91,11 +98,14 @@ def compile_graph(
         graph = share(graph, weight_bits, init=share_init)
     _, core, _ = split_host(graph)
     layers = core_layers(core)
+    if board is not None:
+        options = choose_options(layers, board, options)
     placed = plan(layers, options or Options())
     assembly = assemble(placed)
     settings: dict[str, Any] = {
         "density": density if density is None or isinstance(density, float) else dict(density),
         "weight_bits": weight_bits if not isinstance(weight_bits, Mapping) else dict(weight_bits),
+        "board": None if board is None else board.name,
     }
     return Build(
         graph=graph,

@@ -1,0 +1,266 @@
+"""``prunus verilog``, ``build``, ``flash`` and ``infer``: from a build to a board that runs it."""
+
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..terminal import Failed, json_option, progress, show, temporary_name, writable
+
+if TYPE_CHECKING:
+    from prunus.boards.result import BuildResult
+
+__all__ = ["build_command", "flash_command", "infer_command", "verilog_command"]
+
+FILE = click.Path(path_type=Path)
+
+# Fields of Config that the EIE array alone depends on.
+ENGINE_FIELDS = {
+    "pes": "PEs.",
+    "lanes": "Accumulators drained a cycle.",
+    "queue_depth": "Columns that wait in front of a PE.",
+    "code_bits": "Bits of a stored weight; below 8 it is an index into the codebook.",
+    "weight_depth": "Entries of a PE's weight memory.",
+    "pointer_depth": "Columns of a PE's pointer memory.",
+    "acc_rows": "Accumulators of a PE.",
+    "acc_width": "Bits of an accumulator.",
+    "codebooks": "Codebooks.",
+    "act_word": "Activations in a word of the activation memory.",
+    "act_depth": "Words of the activation memory.",
+}
+
+
+def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for name, text in reversed(ENGINE_FIELDS.items()):
+        option = f"--{name.replace('_', '-')}"
+        command = click.option(option, name, type=int, metavar="N", help=text)(command)
+    return command
+
+
+@click.command("verilog")
+@click.argument("build", type=FILE, required=False)
+@click.option("-o", "--output", type=FILE, required=True, metavar="DIR", help="Folder to write.")
+@click.option("--rom", is_flag=True, help="Put the image into block RAM.")
+@click.option("--trace", is_flag=True, help="Bring out every activation that is written.")
+@click.option("--engine", metavar="ENGINE", help="One engine as a core of its own: eie.")
+@_engine_options
+@click.option("--dense", is_flag=True, help="With --engine: no pointer memories.")
+@json_option
+def verilog_command(
+    build: Path | None,
+    output: Path,
+    rom: bool,
+    trace: bool,
+    engine: str | None,
+    dense: bool,
+    as_json: bool,
+    **fields: int | None,
+) -> None:
+    """Write the accelerator of BUILD, or with --engine one engine of the sizes given."""
+    from ..verilog import check_engine, write_engine, write_verilog
+
+    given = {name: value for name, value in fields.items() if value is not None}
+    if engine is None:
+        if build is None:
+            raise click.UsageError("give a BUILD of prunus compile, or --engine eie")
+        if given or dense:
+            name = f"--{next(iter(given), 'dense').replace('_', '-')}"
+            raise click.UsageError(f"{name} goes with --engine; a build has its sizes")
+        from ..build import load_build
+
+        files = write_verilog(load_build(build), _folder(output), rom=rom, trace=trace)
+    else:
+        check_engine(engine)
+        if build is not None or rom or trace:
+            raise click.UsageError("--engine takes neither a BUILD nor --rom nor --trace")
+        sizes: dict[str, Any] = dict(given)
+        if "lanes" not in sizes:
+            sizes["lanes"] = _lanes(sizes)
+        files = write_engine(engine, _folder(output), sparse=not dense, **sizes)
+
+    def draw(console: Console) -> None:
+        for file in files:
+            console.print(f"{escape(str(file))}  {file.stat().st_size:,} bytes")
+
+    value = {"top": files[0].stem, "files": [str(file) for file in files]}
+    show(value, as_json, draw)
+
+
+def _lanes(sizes: dict[str, Any]) -> int:
+    """Lanes that divide the PEs and the activation word, so that --pes 3 needs no --lanes."""
+    from prunus.compiler.plan import default_lanes
+    from prunus.hw.config import Config
+
+    usual = Config()
+    pes, word = (sizes.get(name, getattr(usual, name)) for name in ("pes", "act_word"))
+    return default_lanes(pes, word) if pes > 0 and word > 0 else usual.lanes
+
+
+def _folder(path: Path) -> Path:
+    """A folder that exists, or can be made."""
+    if path.exists() and not path.is_dir():
+        raise click.UsageError(f"{path}: is a file; name a folder")
+    return path
+
+
+@click.command("build")
+@click.argument("build", type=FILE)
+@click.option("--board", "board_name", required=True, metavar="NAME", help="See prunus boards.")
+@click.option("-o", "--output", type=FILE, required=True, metavar="DIR", help="Folder to write.")
+@click.option("--clock", type=float, metavar="MHZ", help="Clock; the board's own by default.")
+@click.option("--seeds", type=int, default=1, metavar="N", help="Placements to try, at most.")
+@click.option(
+    "--rom/--no-rom",
+    default=None,
+    help="Put the image into block RAM, or let the host load it; by default, whether it fits.",
+)
+@click.option("--tools", default="auto", metavar="KIND", help="auto (the default), native, wheel.")
+@json_option
+def build_command(
+    build: Path,
+    board_name: str,
+    output: Path,
+    clock: float | None,
+    seeds: int,
+    rom: bool | None,
+    tools: str,
+    as_json: bool,
+) -> int:
+    """Make a bitstream of BUILD for a board, with the routed clock and the use of the part."""
+    from prunus.boards.registry import find_board
+
+    board = find_board(board_name)
+    with progress() as report:
+        report("reading the build", 0, 0)
+        from ..bitstream import make_bitstream
+        from ..build import load_build
+
+        compiled = load_build(build)
+        result = make_bitstream(
+            compiled,
+            board,
+            _folder(output),
+            clock_mhz=clock,
+            seeds=seeds,
+            rom=rom,
+            tools=tools,
+            progress=lambda stage, note: report(f"{stage}, {note}" if note else stage, 0, 0),
+        )
+    show(result.as_dict(), as_json, lambda console: _draw_bitstream(console, result))
+    if not result.timing_met:
+        raise Failed(
+            f"{board.name}: routed at {result.fmax_mhz:.1f} MHz, below the clock of "
+            f"{result.clock_mhz:.1f} MHz; try --seeds 4, or --clock {result.fmax_mhz * 0.97:.0f}"
+        )
+    return 0
+
+
+def _draw_bitstream(console: Console, result: "BuildResult") -> None:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("resource")
+    for title in ("used", "available", ""):
+        table.add_column(title, justify="right")
+    for kind, (used, available) in result.resources.items():
+        table.add_row(kind, f"{used:,}", f"{available:,}", f"{used / max(1, available):.0%}")
+    console.print(table)
+    met = "[green]met[/]" if result.timing_met else "[red]missed[/]"
+    console.print(
+        f"{result.board}: clock {result.clock_mhz:.1f} MHz {met}, routed "
+        f"{result.fmax_mhz:.1f} MHz; UART at {result.baud:,} baud."
+    )
+    path = result.critical_path
+    if path is not None:
+        console.print(f"Slowest path: {escape(str(path))}")
+    console.print(escape(str(result.bitstream)))
+
+
+@click.command("flash")
+@click.argument("folder", type=FILE, metavar="DIR")
+@click.option("--keep", is_flag=True, help="Write the flash, so that it survives power-off.")
+@click.option("--dry-run", is_flag=True, help="Only say which command would run.")
+@json_option
+def flash_command(folder: Path, keep: bool, dry_run: bool, as_json: bool) -> None:
+    """Program the board that the bitstream in DIR was built for."""
+    from prunus.boards.flash import flash
+
+    with _only_on_stderr(as_json):
+        command = flash(folder, keep=keep, dry_run=dry_run)
+    show(
+        {"command": command, "programmed": not dry_run},
+        as_json,
+        lambda console: console.print(escape(shlex.join(command)), soft_wrap=True),
+    )
+
+
+@contextlib.contextmanager
+def _only_on_stderr(active: bool) -> Iterator[None]:
+    """What other programs print on standard output goes to standard error."""
+    if not active:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+@click.command("infer")
+@click.option("--port", required=True, metavar="PORT", help="Serial port, /dev/ttyUSB1 say.")
+@click.option("--inputs", type=FILE, required=True, metavar="X.npy", help="(samples, ...).")
+@click.option("-o", "--output", type=FILE, metavar="Y.npy", help="Where the outputs go.")
+@click.option("--build", type=FILE, metavar="BUILD", help="Load its image; do its host part.")
+@click.option("--baud", type=int, default=1_000_000, metavar="N", help="1000000 by default.")
+@json_option
+def infer_command(
+    port: str, inputs: Path, output: Path | None, build: Path | None, baud: int, as_json: bool
+) -> None:
+    """Run inputs on the board at PORT.
+
+    Without --build the board must hold an image already; inputs and outputs are then int8.
+    """
+    with progress() as report:
+        report("reading the inputs", 0, 0)
+        import numpy as np
+
+        from ..infer import infer
+        from ..inputs import read_array, read_inputs
+        from ..link import open_serial
+
+        if output is not None:
+            writable(output)
+        if build is None:
+            compiled, samples = None, read_array(inputs)
+        else:
+            from ..build import load_build
+
+            compiled = load_build(build)
+            samples = read_inputs(inputs, compiled.graph)
+        with open_serial(port, baud) as serial:
+            outputs, cycles = infer(serial, samples, build=compiled, progress=report)
+    if output is not None:
+        with temporary_name(output) as scratch, open(scratch, "wb") as file:
+            np.save(file, outputs, allow_pickle=False)
+
+    def draw(console: Console) -> None:
+        console.print(f"{len(outputs)} samples, {np.mean(cycles):,.0f} cycles each.")
+        if output is None:
+            console.print(escape(np.array2string(outputs, threshold=200)))
+        else:
+            console.print(f"Outputs written to {escape(str(output))}.")
+
+    value: dict[str, Any] = {"samples": len(outputs), "cycles": [int(c) for c in cycles]}
+    if output is None:
+        value["outputs"] = outputs.tolist()
+    show(value, as_json, draw)

@@ -1,0 +1,55 @@
+"""Inputs through a board: the host's part on both ends of the link."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prunus.compiler.evaluate import output, quantize_input, split_host
+
+from .build import Build
+from .link import Link, Transport
+
+__all__ = ["infer"]
+
+Progress = Callable[[str, int, int], None]  # what, done, of
+
+
+def infer(
+    transport: Transport,
+    inputs: NDArray[Any],
+    *,
+    build: Build | None = None,
+    progress: Progress | None = None,
+) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """Outputs (samples, ...) and the cycles of each sample.
+
+    With ``build`` its image is loaded, and what its graph has before and after the gates is
+    computed here. Without one the board holds an image; inputs and outputs are its int8 vectors.
+
+    Raises
+    ------
+    ValueError
+        The inputs have the wrong shape or type.
+    LinkError
+        The board does not answer, or refuses.
+    """
+    notify = progress or (lambda what, done, of: None)
+    link = Link(transport)
+    if build is None:
+        if inputs.dtype != np.int8 or inputs.ndim < 2:
+            raise ValueError(
+                f"inputs must be int8, samples first, not {inputs.dtype} of shape {inputs.shape}; "
+                "a build would say how floats are quantized"
+            )
+        outputs, cycles = link.infer(inputs, lambda n, of: notify("running", n, of))
+        return outputs, tuple(map(int, cycles))
+    pre, core, post = split_host(build.graph)
+    x = quantize_input(build.graph, inputs)
+    vectors = output(pre, x) if pre.nodes else x
+    notify("loading the image", 0, len(build.image))
+    link.load(build.image, lambda n, of: notify("loading the image", n, of))
+    raw, cycles = link.infer(vectors, lambda n, of: notify("running", n, of))
+    shaped = raw.reshape(len(raw), *core.tensors[core.outputs[0]].shape)
+    return output(post, shaped) if post.nodes else shaped, tuple(map(int, cycles))

@@ -1,0 +1,69 @@
+"""Verilog files: the accelerator of a build, or one engine as a core of its own."""
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from prunus.hw.accelerator import Accelerator
+from prunus.hw.config import Config
+from prunus.hw.eie.array import EieArray
+from prunus.sim.generate import to_verilog
+
+from .build import Build, hex_text
+
+__all__ = ["ENGINES", "write_engine", "write_verilog"]
+
+ENGINES = ("eie",)
+PLANNED = ("systolic", "winograd")
+
+
+def write_verilog(
+    build: Build, folder: Path, *, rom: bool = False, trace: bool = False
+) -> list[Path]:
+    """Write ``accelerator.v`` and the image it runs, ``image.bin`` and ``image.hex``.
+
+    The host loads the image, unless ``rom`` puts it into block RAM; ``trace`` brings out what is
+    written to the activation memory.
+    """
+    config = dataclasses.replace(build.config, trace=trace)
+    accelerator = Accelerator(config, image=build.image if rom else None)
+    files = {
+        "accelerator.v": to_verilog(accelerator, "accelerator").encode(),
+        "image.bin": build.image,
+        "image.hex": hex_text(build.image).encode(),
+    }
+    return _write(files, folder)
+
+
+def write_engine(engine: str, folder: Path, **fields: Any) -> list[Path]:
+    """Write one engine alone, with ``fields`` of :class:`prunus.hw.config.Config`.
+
+    Raises
+    ------
+    ValueError
+        There is no such engine, or a field is out of range.
+    """
+    check_engine(engine)
+    text = to_verilog(EieArray(Config(**fields)), "eie_array")
+    return _write({"eie_array.v": text.encode()}, folder)
+
+
+def check_engine(engine: str) -> None:
+    """Refuse, by name, an engine that this version does not have."""
+    if engine in ENGINES:
+        return
+    what = "is not available in this version" if engine in PLANNED else "is unknown"
+    raise ValueError(f"engine {engine!r} {what}; available: {', '.join(ENGINES)}")
+
+
+def _write(files: dict[str, bytes], folder: Path) -> list[Path]:
+    """All of the files, each put into place when every one is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
+        for name, content in files.items():
+            (Path(scratch) / name).write_bytes(content)
+        for name in files:
+            os.replace(Path(scratch) / name, folder / name)
+    return [folder / name for name in files]
