@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from prunus.hw import isa
-from prunus.hw.config import Config
+from prunus.hw.config import Config, bits_for
 from prunus.hw.image import MULTIPLIER_OFFSET, ImageError, Kind, Section, unpack
 
 from .huffman import CodeError, Reader
@@ -125,7 +125,19 @@ def read_sections(sections: list[Section], config: Config) -> Memories:
 
 
 def _network(memories: Memories, payload: bytes) -> None:
-    memories.network = Network(*_Fields(payload).take(16, 24, 16, 24)[0].tolist())
+    fields = Network(*_Fields(payload).take(16, 24, 16, 24)[0].tolist())
+    # The loader has registers just wide enough for the activation memory.
+    words = memories.config.act_depth
+    size = words * memories.config.act_word
+    for value, limit in (
+        (fields.input_base, words),
+        (fields.input_bytes, size),
+        (fields.output_base, words),
+        (fields.output_bytes, size),
+    ):
+        if value >= 1 << bits_for(limit):
+            raise ImageError(f"{fields} for {size} bytes of activations")
+    memories.network = fields
 
 
 def _program(memories: Memories, payload: bytes) -> None:
@@ -192,6 +204,10 @@ def _weights(memories: Memories, payload: bytes) -> None:
         raise ImageError(f"{columns} columns of {rows} rows")
     if width > (8 if config.sparse else 0) or mapped > 1:
         raise ImageError(f"run width {width}, mapped {mapped}")
+    if weight_base >= 2 << config.weight_address_bits:
+        raise ImageError(f"weight base {weight_base}, of {config.weight_depth}")
+    if pointer_base >= 2 << config.pointer_address_bits:
+        raise ImageError(f"pointer base {pointer_base}, of {config.pointer_depth}")
     names = fields.take(8, count=last + 1)[:, 0] if mapped else np.arange(last + 1)
     lengths = fields.take(4, count=last + 1)[:, 0]
     run_lengths = fields.take(4, count=1 << width)[:, 0] if width else np.zeros(0, np.int64)

@@ -1,6 +1,6 @@
 """Fixed fields, read off a bit reader."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,12 +16,12 @@ class FieldReader(wiring.Component):
     -------
     window, ready : In; consume, amount : Out
         The bit reader.
-    read, bits, to_extra : In
-        Begin a field, when not ``busy``.
+    read, bits, to_extra, signed : In
+        Begin a field, when not ``busy``; a ``signed`` one only while ``ready``.
     busy : Out(1)
         High from the cycle after ``read`` until the field is there.
     value : Out(32)
-        The field; above it copies of its first bit if the window was ``ready`` at ``read``.
+        The field; above it zeros, or copies of its sign.
     extra : Out(extra_width)
         The field that was read with ``to_extra``.
     """
@@ -37,6 +37,7 @@ class FieldReader(wiring.Component):
             "read": In(1),
             "bits": In(6),
             "to_extra": In(1),
+            "signed": In(1),
             "busy": Out(1),
             "value": Out(32),
             "extra": Out(extra_width),
@@ -44,35 +45,35 @@ class FieldReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        # A negative field is kept inverted: so it always starts from zero, which is a reset.
         value = Signal(32, reset_less=True)
+        negative = Signal(reset_less=True)
         extra = Signal(self.extra_width, reset_less=True)
         left = Signal(6)
         target_extra = Signal(reset_less=True)
         by_eight = left[3:] != 0
         m.d.comb += [
-            self.value.eq(value),
+            self.value.eq(value ^ negative.replicate(32)),
             self.extra.eq(extra),
             self.busy.eq(left != 0),
             self.consume.eq(self.busy & self.ready),
+            self.amount.eq(Mux(by_eight, 8, 1)),
         ]
-        with m.If(by_eight):
-            m.d.comb += self.amount.eq(8)
-        with m.Else():
-            m.d.comb += self.amount.eq(1)
 
         with m.If(self.consume):
             with m.If(by_eight):
                 m.d.sync += left[3:].eq(left[3:] - 1)
             with m.Else():
                 m.d.sync += left[:3].eq(left[:3] - 1)
+        bits = self.window ^ (negative & ~target_extra).replicate(self.window_bits)
         for register, chosen in ((value, ~target_extra), (extra, target_extra)):
             with m.If(self.consume & chosen):
                 with m.If(by_eight):
-                    m.d.sync += register.eq(Cat(self.window[-8:], register))
+                    m.d.sync += register.eq(Cat(bits[-8:], register))
                 with m.Else():
-                    m.d.sync += register.eq(Cat(self.window[-1:], register))
+                    m.d.sync += register.eq(Cat(bits[-1:], register))
         with m.If(self.read):
             m.d.sync += [left.eq(self.bits), target_extra.eq(self.to_extra)]
             with m.If(~self.to_extra):
-                m.d.sync += value.eq(self.window[-1].replicate(32))
+                m.d.sync += [value.eq(0), negative.eq(self.signed & self.window[-1])]
         return m

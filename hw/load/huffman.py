@@ -27,7 +27,7 @@ class HuffmanTables(wiring.Component):
     Members
     -------
     put, put_length, put_symbol, put_data : In
-        Keep the length (4 bits), or the name, of a symbol.
+        Keep the length (in the high 4 bits), or the name, of a symbol.
     build, runs, last, mapped : In
         Build a table (of runs or codes) of symbols 0..``last``, found as their names if
         ``mapped``. The last three must be held until ``busy`` is low again.
@@ -87,13 +87,18 @@ class HuffmanTables(wiring.Component):
         # Rows of a symbol are those that differ in these low bits.
         span = Signal(bits, reset_less=True)
         found = Signal(8)
-        fills = Signal()
+        fills, clears = Signal(), Signal()
+        next_index = Signal(8)
+        again, names = Signal(), Signal()  # what is read: this symbol, not the next; its name
         m.d.comb += [
+            next_index.eq(symbol + 1),
             found.eq(Mux(self.mapped, scratch.r_data, symbol)),
+            scratch.r_addr.eq(Cat(Mux(again, symbol, next_index), ~names)),
             table.w_en.eq(fills & ~row[-1]),
+            table.w_data.eq(Cat(Mux(clears, 0, size), found)),
             table.w_addr.eq(Cat(row[:bits], self.runs) if self.sparse else row[:bits]),
         ]
-        too_long = (self.put & self.put_length & (self.put_data[:4] > bits)) if bits < 15 else 0
+        too_long = (self.put & self.put_length & (self.put_data[4:] > bits)) if bits < 15 else 0
         too_wide = (found >> self.code_bits != 0) & ~self.runs if self.code_bits < 8 else 0
         m.d.comb += self.error.eq(too_long)
 
@@ -105,12 +110,10 @@ class HuffmanTables(wiring.Component):
                 with m.Else():
                     m.next = "FIRST"
             with m.Else():
-                m.d.comb += [scratch.r_en.eq(1), scratch.r_addr.eq(Cat(next_index, 1))]
+                m.d.comb += scratch.r_en.eq(1)
                 m.d.sync += symbol.eq(next_index)
                 m.next = "SEARCH"
 
-        next_index = Signal(8)
-        m.d.comb += next_index.eq(symbol + 1)
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
@@ -118,20 +121,20 @@ class HuffmanTables(wiring.Component):
                 with m.If(self.build):
                     m.next = "FIRST"
             with m.State("FIRST"):
-                m.d.comb += [scratch.r_en.eq(1), scratch.r_addr.eq(Cat(symbol, 1))]
+                m.d.comb += [scratch.r_en.eq(1), again.eq(1)]
                 m.next = "SEARCH"
             with m.State("SEARCH"):
-                with m.If(scratch.r_data[:4] != size):
+                with m.If(scratch.r_data[4:] != size):
                     next_symbol()
                 with m.Elif(self.mapped):
                     m.next = "NAME"
                 with m.Else():
                     m.next = "FILL"
             with m.State("NAME"):
-                m.d.comb += [scratch.r_en.eq(1), scratch.r_addr.eq(symbol)]
+                m.d.comb += [scratch.r_en.eq(1), again.eq(1), names.eq(1)]
                 m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += [fills.eq(1), table.w_data.eq(Cat(size, found))]
+                m.d.comb += fills.eq(1)
                 m.d.sync += row.eq(row + 1)
                 with m.If(row[-1] | too_wide):
                     m.d.comb += self.error.eq(1)
@@ -141,7 +144,7 @@ class HuffmanTables(wiring.Component):
             with m.State("NEXT"):
                 next_symbol()
             with m.State("REST"):
-                m.d.comb += [fills.eq(1), table.w_data.eq(0)]
+                m.d.comb += [fills.eq(1), clears.eq(1)]
                 m.d.sync += row.eq(row + 1)
                 with m.If(row[-1]):
                     m.next = "IDLE"

@@ -1,12 +1,12 @@
 """ROM image loader."""
 
-from amaranth import Cat, Module, Mux, ResetInserter, Signal
+from amaranth import Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
 
 from ..bus import Target, WriteBus
-from ..config import Config
+from ..config import Config, bits_for
 from ..image import HEADER_BYTES, MAGIC, VERSION, Kind, LoadError
 from .bits import LENGTH_BITS, BitReader
 from .fields import FieldReader
@@ -47,7 +47,7 @@ class Loader(wiring.Component):
         :class:`LoadError`; other than NONE until ``restart``. An address, row or count out of
         range is SECTION_LENGTH, as is a payload that is too short.
     network : Out(NETWORK)
-        Where inputs and outputs are. Not checked against the activation memory.
+        Where inputs and outputs are.
     image_id : Out(32)
         The CRCs of the image, those of its header and its sections, exclusive-ored.
     cycles : Out(32)
@@ -115,6 +115,7 @@ class Loader(wiring.Component):
             fields.read.eq(read_word | tables.read),
             fields.bits.eq(Mux(in_body, tables.bits, 32)),
             fields.to_extra.eq(in_body & tables.to_extra),
+            fields.signed.eq(in_body & tables.signed),
             tables.kind.eq(kind),
             tables.ready.eq(reader.ready),
             tables.empty.eq(reader.empty),
@@ -137,12 +138,22 @@ class Loader(wiring.Component):
             m.d.sync += [bus.target.eq(tables.target), bus.unit.eq(tables.unit)]
             m.d.sync += [bus.address.eq(tables.address), bus.data.eq(tables.data)]
 
-        # The network's registers: the first byte in is the top byte of the first field.
-        network = Signal(NETWORK.size, reset_less=True)
-        m.d.comb += Cat(*(self.network[name] for name, _ in reversed(list(NETWORK)))).eq(network)
-        bytes_left = Signal(range(NETWORK_BYTES), init=NETWORK_BYTES - 1)
+        # The network's registers, of no more bits than the activation memory asks for.
+        network_byte = Signal(range(NETWORK_BYTES))
+        outside = Signal()
+        position = 0
+        for name, field in NETWORK:
+            largest = config.act_depth * (config.act_word if name.endswith("bytes") else 1)
+            register = Signal(bits_for(largest), name=name, reset_less=True)
+            m.d.comb += self.network[name].eq(register)
+            for low in reversed(range(0, field.width, 8)):
+                with m.If(in_network & reader.ready & (network_byte == position)):
+                    part = register[low : low + 8]
+                    m.d.sync += part.eq(reader.window[-8:])
+                    m.d.comb += outside.eq(reader.window[-8:] >> len(part) != 0)
+                position += 1
         with m.If(in_network & reader.ready):
-            m.d.sync += [network.eq(Cat(reader.window[-8:], network)), bytes_left.eq(bytes_left - 1)]
+            m.d.sync += network_byte.eq(network_byte + 1)
 
         sections = Signal(16, reset_less=True)
         first = Signal(init=1)
@@ -214,8 +225,10 @@ class Loader(wiring.Component):
                     begin(word[:LENGTH_BITS], crc_of=True)
             with m.State("NETWORK"):
                 m.d.comb += in_network.eq(1)
-                with m.If(reader.ready & (bytes_left == 0)):
-                    m.d.sync += bytes_left.eq(NETWORK_BYTES - 1)
+                with m.If(outside):
+                    fail(LoadError.SECTION_LENGTH)
+                with m.If(reader.ready & (network_byte == NETWORK_BYTES - 1)):
+                    m.d.sync += network_byte.eq(0)
                     m.next = "SKIP"
             with m.State("BEGIN"):
                 m.d.comb += [in_body.eq(1), weights.start.eq(is_weights)]

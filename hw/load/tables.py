@@ -29,7 +29,7 @@ class TableSections(wiring.Component):
         Begin a section; ``kind`` must be held.
     ready, empty : In
         Of the bit reader.
-    read, bits, to_extra : Out; busy, value, extra : In
+    read, bits, to_extra, signed : Out; busy, value, extra : In
         The field reader.
     write, target, unit, address, data : Out
         A write, as on the bus.
@@ -59,6 +59,7 @@ class TableSections(wiring.Component):
             "read": Out(1),
             "bits": Out(6),
             "to_extra": Out(1),
+            "signed": Out(1),
             "busy": In(1),
             "value": In(32),
             "extra": In(self.extra_width),
@@ -161,7 +162,7 @@ class TableSections(wiring.Component):
                         m.next = "COUNT"
                 with m.State("COUNT"):
                     with m.If(~self.busy):
-                        m.d.sync += left.eq(self.value[:8])
+                        m.d.sync += left.eq(self.value)
                         with m.If(self.value[config.code_bits : 8] != 0):
                             fail()
                         read(8)
@@ -201,8 +202,9 @@ class TableSections(wiring.Component):
                 with m.If(left == 0):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
-                with m.Elif(self.ready):  # its first bit is the sign
+                with m.Elif(self.ready):
                     read(value_bits)
+                    m.d.comb += self.signed.eq(~records)
                     m.d.sync += left.eq(left - 1)
                     m.next = "VALUE"
             with m.State("VALUE"):

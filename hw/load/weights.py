@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import Config, bits_for
+from ..config import Config
 from ..image import LoadError
 from .huffman import HuffmanTables
 
@@ -17,9 +17,9 @@ MAX_RUN = 255
 class WeightSection(wiring.Component):
     """Decodes a WEIGHTS section, of which the next bits are in the window of a bit reader.
 
-    Dense: two cycles a weight, one more for each PE. Sparse: four cycles an entry (two for its run,
-    two for its code), two for a skip alone, one more for each column of a PE. The tables take
-    what :class:`HuffmanTables` says.
+    Dense: two cycles a weight, three more for each PE. Sparse: four cycles an entry (two for its
+    run, two for its code), two for a skip alone, one more for each column of a PE. In front of that
+    the tables take what :class:`HuffmanTables` says.
 
     A write out of a memory's depth is not made, but is an error.
 
@@ -87,23 +87,23 @@ class WeightSection(wiring.Component):
             tables.last.eq(last),
             tables.mapped.eq(mapped & ~runs),
             tables.put_symbol.eq(index),
+            tables.put_data.eq(byte),
             tables.bits.eq(self.window[-config.huffman_bits :]),
         ]
 
         # Where the next entry goes.
         unit = Signal(8, reset_less=True)
         address = Signal.like(base)
-        start = Signal(config.weight_address_bits, reset_less=True)
         length = Signal(config.length_bits, reset_less=True)
         pointer = Signal.like(pointer_base)
-        columns_left = Signal(16, reset_less=True)
+        column = Signal(16, reset_less=True)  # from 1 on
         place = Signal(range(config.acc_rows + MAX_RUN + 1), reset_less=True)
+        advance = Signal.like(place)
         put = Signal()  # the next word is a code, for the entry at `place`
-        # The row that follows ends a dense column.
-        column_ends = Signal(reset_less=True)
-        last_column = columns_left == 1
-        m.d.sync += column_ends.eq(place + 1 == rows)
+        last_column = column == columns
+        m.d.sync += place.eq(place + advance)
 
+        start = (address - length)[: config.weight_address_bits]
         entry = Cat(tables.symbol[: config.code_bits], place[: config.row_bits])
         m.d.comb += [
             self.unit.eq(unit),
@@ -113,11 +113,6 @@ class WeightSection(wiring.Component):
 
         def fail(code):
             m.d.comb += self.error.eq(code)
-
-        def next_column():
-            m.d.sync += columns_left.eq(columns_left - 1)
-            with m.If(last_column):
-                m.next = "NEXT PE"
 
         with m.FSM():
             with m.State("IDLE"):
@@ -158,7 +153,7 @@ class WeightSection(wiring.Component):
                     m.next = "LENGTHS"
             with m.State("NAMES"):
                 m.d.comb += [self.consume.eq(self.ready), self.amount.eq(8)]
-                m.d.comb += [tables.put.eq(self.ready), tables.put_data.eq(byte)]
+                m.d.comb += tables.put.eq(self.ready)
                 with m.If(self.ready):
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == last):
@@ -167,7 +162,6 @@ class WeightSection(wiring.Component):
             with m.State("LENGTHS"):
                 m.d.comb += [self.consume.eq(self.ready), self.amount.eq(4)]
                 m.d.comb += [tables.put.eq(self.ready), tables.put_length.eq(1)]
-                m.d.comb += tables.put_data.eq(byte[4:])
                 with m.If(self.ready):
                     m.d.sync += index.eq(index + 1)
                     with m.If(index == last):
@@ -185,36 +179,40 @@ class WeightSection(wiring.Component):
                         m.next = "FIRST COLUMN"
 
             with m.State("FIRST COLUMN"):
-                m.d.sync += [address.eq(base), start.eq(base), pointer.eq(pointer_base)]
-                m.d.sync += [columns_left.eq(columns), length.eq(0), place.eq(0), put.eq(0)]
+                m.d.sync += [address.eq(base), pointer.eq(pointer_base)]
+                m.d.sync += [column.eq(1), length.eq(0), place.eq(0), put.eq(0)]
                 m.next = "LOOK"
             with m.State("LOOK"):
                 m.d.comb += [tables.look.eq(1), tables.look_runs.eq(sparse & ~put)]
-                with m.If(sparse & (place >= rows)):
-                    m.d.comb += [self.pointer.eq(1), self.write.eq(pointer < config.pointer_depth)]
-                    m.d.sync += [place.eq(place - rows), start.eq(address), length.eq(0)]
-                    m.d.sync += pointer.eq(pointer + 1)
-                    next_column()
-                    with m.If(~self.write):
-                        fail(LoadError.SECTION_LENGTH)
-                    with m.Elif(last_column & put):
-                        fail(LoadError.CODE)
-                with m.Elif(self.ready):
+                with m.If(self.ready):
                     m.next = "FOUND"
+                with m.If(place >= rows):
+                    m.d.comb += advance.eq(-rows)
+                    m.d.sync += [column.eq(column + 1), length.eq(0)]
+                    with m.If(sparse):
+                        m.d.comb += self.pointer.eq(1)
+                        m.d.comb += self.write.eq(pointer < config.pointer_depth)
+                        m.d.sync += pointer.eq(pointer + 1)
+                        with m.If(~self.write):
+                            fail(LoadError.SECTION_LENGTH)
+                        m.next = "LOOK"  # more columns may end here
+                    with m.If(last_column):
+                        with m.If(put):
+                            fail(LoadError.CODE)
+                        m.next = "NEXT PE"
             with m.State("FOUND"):
                 m.d.comb += [self.consume.eq(1), self.amount.eq(tables.length)]
                 m.next = "LOOK"
                 with m.If(sparse & ~put):
-                    m.d.sync += [place.eq(place + tables.symbol), put.eq(tables.symbol != largest)]
+                    m.d.comb += advance.eq(tables.symbol)
+                    m.d.sync += put.eq(tables.symbol != largest)
                 with m.Else():
                     m.d.comb += self.write.eq(address < config.weight_depth)
                     m.d.sync += [address.eq(address + 1), length.eq(length + 1)]
-                    m.d.sync += [place.eq(place + 1), put.eq(0)]
+                    m.d.comb += advance.eq(1)
+                    m.d.sync += put.eq(0)
                     with m.If(~self.write):
                         fail(LoadError.SECTION_LENGTH)
-                    with m.If(column_ends & ~sparse):
-                        m.d.sync += place.eq(0)
-                        next_column()
                 with m.If(tables.length == 0):
                     fail(LoadError.CODE)
             with m.State("NEXT PE"):
