@@ -31,7 +31,10 @@ class GraphError(ValueError):
 
 
 class ModelError(ValueError):
-    """A model file that cannot be read, or holds something that is not supported."""
+    """A model file that cannot be read, or holds something that is not supported; one line."""
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(message.splitlines()))  # names in a file may hold anything
 
 
 @dataclass(frozen=True, slots=True)

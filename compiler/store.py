@@ -71,7 +71,8 @@ def load(path: str | Path) -> Graph:
         The file is missing, damaged, of another kind or of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a damaged file open when it opens it itself
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile) or "graph" not in archive:
                 raise ModelError(f"{path}: not a saved graph")
             described = json.loads(archive["graph"].tobytes())

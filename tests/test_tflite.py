@@ -184,7 +184,7 @@ def two_to_the_left(tensors, ops):
         (set_tensor(0, scale=None), "tensor 'x' is INT8 without one scale and zero point"),
         (set_tensor(0, scale=[0.1, 0.2]), "tensor 'x' is INT8 without one scale and zero point"),
         (set_tensor(0, scale=float("nan")), "tensor 'x' has a scale that is not positive"),
-        (set_tensor(0, zero_point=300), "x: zero_point must be -128 to 127, not 300"),
+        (set_tensor(0, zero_point=300), "tensor 'x' has zero point 300; it must be -128 to 127"),
         (set_tensor(1, zero_point=3), r"weight zero points must be 0, not \(3,\)"),
         (set_tensor(1, scale=[0.1, 0.2]), "must have a scale, or one for each of its 4 outputs"),
         (set_tensor(1, scale=1e-30), "scale must be 2..-32 to 2..31"),

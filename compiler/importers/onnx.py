@@ -47,7 +47,8 @@ def parse(raw: bytes, name: str) -> Graph:
     if not model.graph.node:
         raise ModelError(f"{name}: not an .onnx file, or one without nodes")
     try:
-        return _Importer(model, Path(name).stem or "model").graph()
+        with np.errstate(all="ignore"):  # the result is checked instead
+            return _Importer(model, Path(name).stem or "model").graph()
     except (ModelError, GraphError) as error:
         raise ModelError(f"{name}: {error}") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -89,6 +90,8 @@ class _Importer:
         graph = Graph(self.name, (source.name,), (target.name,), self.tensors, nodes)
         graph = verify(fold_affine(verify(graph.with_nodes(nodes))))
         for node in graph.nodes:
+            if not all(np.isfinite(value).all() for value in node.consts.values()):
+                raise ModelError(f"node {node.name!r}: a weight or a bias is not finite")
             if node.op in ("softmax", "logistic") and graph.consumers(node.output):
                 raise ModelError(f"node {node.name!r}: {node.op} must close the network")
         return graph
@@ -277,10 +280,10 @@ class _Importer:
         )
         if {gamma.shape, beta.shape, mean.shape, variance.shape} != {before.shape[:1]}:
             raise self.fail(f"parameters must have shape {before.shape[:1]}")
-        divisor = np.sqrt(variance + self.attr("epsilon", 1e-5))
-        if not (divisor > 0).all():
+        spread = variance + self.attr("epsilon", 1e-5)
+        if not (spread > 0).all():
             raise self.fail("a variance is not positive")
-        scale = gamma / divisor
+        scale = gamma / np.sqrt(spread)
         axes = (-1,) + (1,) * (len(before.shape) - 1)
         consts = {
             key: np.broadcast_to(value.reshape(axes), before.shape).astype(np.float32)

@@ -73,7 +73,7 @@ class _Builder:
         (size,) = self.last.shape
         if scaler.n_features_in_ != size:
             raise ModelError(f"{kind} has {scaler.n_features_in_} features, not {size}")
-        scale = np.ones(size) if scaler.scale_ is None else 1.0 / scaler.scale_
-        mean = np.zeros(size) if scaler.mean_ is None else scaler.mean_
+        scale = 1.0 / scaler.scale_ if scaler.with_std else np.ones(size)
+        mean = scaler.mean_ if scaler.with_mean else np.zeros(size)
         consts = {"scale": scale, "offset": -mean * scale}
         self.add("affine", f"scaler_{number}", (size,), consts=consts)

@@ -142,6 +142,10 @@ class _Importer:
         else:
             if len(raw.scales) != 1 or len(raw.zero_points) != 1:
                 raise ModelError(f"{where} is INT8 without one scale and zero point")
+            if not -128 <= raw.zero_points[0] <= 127:
+                raise ModelError(
+                    f"{where} has zero point {raw.zero_points[0]}; it must be -128 to 127"
+                )
             tensor = Tensor(raw.name, raw.shape[1:], raw.scales[0], raw.zero_points[0])
         if tensor.size > 1 << 26:
             raise ModelError(f"{where} has {tensor.size} elements, more than {1 << 26}")

@@ -57,6 +57,7 @@ class _Calibration:
         self.per_channel = per_channel
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
+        self.fused = set[str]()  # relu and clip nodes that are clamps of the layer before them
 
     def graph(self) -> Graph:
         source = self.source
@@ -66,7 +67,7 @@ class _Calibration:
             if node.op == "dense":
                 self.dense(node)
             elif node.op in _CLAMPS:
-                if node.output not in self.tensors:  # else the layer before it has it
+                if node.name not in self.fused:
                     raise GraphError(
                         f"{node.name}: {node.op} must follow a dense layer that nothing else uses"
                     )
@@ -97,7 +98,8 @@ class _Calibration:
         bias = node.consts["bias"].astype(np.float64)
         if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
             raise GraphError(f"{node.name}: a weight or a bias is not finite")
-        scales = _weight_scales(weight, bias, before.scale, self.per_channel)
+        least = out_scale / before.scale * 2.0**-30  # what the multiplier and shift can express
+        scales = _weight_scales(weight, bias / before.scale, least, self.per_channel)
         pairs = []
         for scale in scales.tolist():
             try:
@@ -136,6 +138,7 @@ class _Calibration:
             lo, hi = (attrs["lo"], attrs["hi"]) if followers[0].op == "clip" else (0.0, math.inf)
             low, high = min(max(low, lo), hi), min(max(high, lo), hi)
             output = followers[0].output
+            self.fused.add(followers[0].name)
         return output, low, high
 
 
@@ -168,23 +171,25 @@ def _clamps_first(graph: Graph) -> Graph:
 def _range(values: Array) -> tuple[float, int]:
     """Scale and zero point of a tensor: zero is exact, the ends are within half a step."""
     low, high = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
-    scale = float(np.float32((high - low) / 255))
-    if not math.isfinite(scale):
+    if not high - low < float(np.finfo(np.float32).max):
         raise ValueError(f"batch must keep every layer within float32, not {low!r} to {high!r}")
+    scale = float(np.float32((high - low) / 255))
     if scale < 1e-30:  # nothing but zeros: any scale will do
         return 1.0, 0
     return scale, int(np.clip(_round(-128 - low / scale), -128, 127))
 
 
-def _weight_scales(weight: Array, bias: Array, in_scale: float, per_channel: bool) -> Array:
-    """One scale for each output; large enough that the bias fits 31 bits."""
+def _weight_scales(weight: Array, bias: Array, least: float, per_channel: bool) -> Array:
+    """A scale for each output, or one for all; large enough that the bias fits 31 bits.
+
+    The bias comes divided by the scale of the input.
+    """
     largest = np.abs(weight).max(axis=1) / 127
-    fits = np.abs(bias) / (in_scale * (1 << 30))
-    scales = np.maximum(largest, fits)
+    scales = np.maximum(np.maximum(largest, np.abs(bias) / (1 << 30)), least)
     if not per_channel:
-        scales = np.full_like(scales, scales.max())
-    rounded: Array = np.where(scales < 1e-30, 1.0, scales).astype(np.float32).astype(np.float64)
-    return rounded if per_channel else rounded[:1]
+        scales = scales.max(keepdims=True)
+    rounded: Array = scales.astype(np.float32).astype(np.float64)
+    return rounded
 
 
 def _round(x: Array | float) -> Array:

@@ -18,8 +18,9 @@ def prune(
 ) -> Graph:
     """Every layer keeps its ``round(density * weights)`` largest weights; the others become zero.
 
-    A mapping names the layers that are pruned. With scope "network" the weights of all layers
-    are ranked together, in real units. Biases stay.
+    A mapping names the layers that are pruned. Weights are ranked in real units, which matters
+    where int8 channels have scales of their own, and for scope "network", which ranks the weights
+    of all layers together. Biases stay.
 
     Needs: nothing (float or int8). Keeps: shapes, biases, scales.
 
@@ -33,7 +34,7 @@ def prune(
     if scope == "layer":
         wanted = per_layer(graph, density)
         masks = {
-            node.name: magnitude_mask(node.consts["weight"], float(wanted[node.name]))
+            node.name: magnitude_mask(real_weight(graph, node), wanted[node.name])
             for node in layers(graph)
             if node.name in wanted
         }

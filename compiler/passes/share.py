@@ -87,7 +87,8 @@ def _lloyd(values: Array, counts: Array, clusters: int, init: Init) -> Array:
     """K-means of sorted values on a line: clusters are intervals, so that prefix sums suffice.
 
     Lloyd's algorithm, as scikit-learn's KMeans from the same centres; a round costs
-    ``clusters * log(values)`` rather than their product.
+    ``clusters * log(values)`` rather than their product. An empty cluster moves to the value that
+    is farthest from its centre.
     """
     if init == "linear":
         centres = np.linspace(values[0], values[-1], clusters)
@@ -104,8 +105,13 @@ def _lloyd(values: Array, counts: Array, clusters: int, init: Init) -> Array:
         edges = np.concatenate([[0], inner, [len(values)]])
         sizes = np.diff(number[edges])
         means = np.diff(total[edges]) / np.maximum(sizes, 1)
-        moved = np.where(sizes > 0, means, centres)  # an empty cluster stays where it is
+        moved = np.where(sizes > 0, means, 0.0)
+        empty = np.flatnonzero(sizes == 0)
+        if len(empty):
+            distance = np.abs(values - np.repeat(moved, np.diff(edges)))
+            moved[empty] = values[np.argsort(-distance, kind="stable")[: len(empty)]]
+            moved.sort()
         if np.array_equal(moved, centres):
             break
         centres = moved
-    return np.sort(centres)
+    return centres
