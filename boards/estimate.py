@@ -51,3 +51,46 @@ def memories(config: Config, image_bytes: int) -> dict[str, tuple[int, int, int]
     if image_bytes:
         rows["image"] = (1, 8, image_bytes)
     return rows
+
+
+def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
+    """LUT, FF, BRAM and DSP of an accelerator with its UART, on a board.
+
+    Memory blocks and multipliers are counted; logic is a fit to synthesis of accelerators of 1 to
+    80 PEs, and no closer than a sixth.
+    """
+    family = board.family
+    used = {"BRAM": 0, "DSP": config.pes, "LUT": 0, "FF": 0}
+    for count, width, depth in memories(config, image_bytes).values():
+        if width * depth >= _SMALL[family]:
+            used["BRAM"] += count * blocks(family, width, depth)
+        elif family == "ecp5":  # distributed RAM: 16 rows of 4 bits in 4 LUTs, and their selection
+            used["LUT"] += count * -(-width // 4) * -(-depth // 16) * 6
+        else:
+            used["FF"] += count * width * depth
+            used["LUT"] += count * width * depth
+    # Four partial products of at most 18 (ECP5) or 16 bits.
+    used["DSP"] += 4 * config.lanes
+    per_pe, per_lane, base = _LOGIC[family]
+    queued = config.weight_address_bits + config.length_bits + 9
+    used["LUT"] += round(per_pe * config.pes + per_lane * config.lanes + base)
+    used["FF"] += round(0.9 * (per_pe * config.pes + per_lane * config.lanes + base))
+    places = config.queue_depth + 4
+    if family == "ecp5":
+        used["LUT"] += config.pes * -(-queued // 4) * -(-places // 16) * 6
+    else:
+        used["FF"] += config.pes * queued * places
+        used["LUT"] += config.pes * queued * places
+    return used
+
+
+# LUTs of a PE, of a lane, of the rest.
+_LOGIC = {"ecp5": (130.0, 420.0, 2200.0), "ice40": (190.0, 560.0, 2300.0)}
+
+
+def shortfall(board: Board, used: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """What does not fit: needed and available, by kind. Logic is filled to four fifths at most."""
+    room = dict(board.limits)
+    for kind in ("LUT", "FF"):
+        room[kind] = room[kind] * 4 // 5
+    return {kind: (n, board.limits[kind]) for kind, n in used.items() if n > room[kind]}
