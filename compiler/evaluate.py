@@ -73,61 +73,55 @@ def split_host(graph: Graph) -> tuple[Graph, Graph, Graph]:
     floating = next((n for n in graph.nodes if n.op in ("dense", "affine", "relu", "clip")), None)
     if floating is not None:
         raise GraphError(f"{floating.name}: {floating.op} is float; calibrate the graph first")
-    layers = [n for n, node in enumerate(graph.nodes) if not (OPS[node.op].host or _idle(node))]
+    layers = {n for n, node in enumerate(graph.nodes) if node.op == "fully_connected"}
     if not layers:
         raise GraphError(f"{graph.name}: the graph has no fully_connected layer")
-    ancestors: dict[str, set[int]] = {name: set() for name in graph.inputs}
+    origin = {name: frozenset[int]() for name in graph.inputs}  # the nodes behind each tensor
     for number, node in enumerate(graph.nodes):
-        ancestors[node.output] = {number}.union(*(ancestors[name] for name in node.inputs))
-    before = set().union(*(ancestors[graph.nodes[n].output] for n in layers))
-    first_hosts = {n for n in before if OPS[graph.nodes[n].op].host}
-    for number in sorted(first_hosts):
-        node = graph.nodes[number]
-        behind = ancestors[node.output].intersection(layers)
-        if behind:
-            raise GraphError(
-                f"{node.name}: {node.op} runs on the host and must not stand between layers "
-                f"({graph.nodes[max(behind)].name} is before it)"
-            )
-    pre = set().union(*(ancestors[graph.nodes[n].output] for n in first_hosts))
-    post = set[int]()
+        origin[node.output] = origin[node.inputs[0]] | {number}
+    needed = frozenset[int]().union(*(origin[graph.nodes[n].output] for n in layers))
+    pre, post = set[int](), set[int]()
     for number, node in enumerate(graph.nodes):
-        late = OPS[node.op].host or bool(ancestors[node.output] & post)
-        if number not in pre and number not in before and late:
+        behind = origin[node.output]
+        if OPS[node.op].host and number in needed:
+            if behind & layers:
+                raise GraphError(
+                    f"{node.name}: {node.op} runs on the host and must not stand between layers "
+                    f"({graph.nodes[max(behind & layers)].name} is before it)"
+                )
+            pre |= behind
+        elif OPS[node.op].host or behind & post:
             post.add(number)
     core = set(range(len(graph.nodes))) - pre - post
-    middle = _part(graph, "core", core, None)
-    return (
-        _part(graph, "pre", pre, middle.inputs[0]),
-        middle,
-        _part(graph, "post", post, None, source=middle.outputs[0]),
-    )
-
-
-def _idle(node: Node) -> bool:
-    return node.op == "reshape"
-
-
-def _part(
-    graph: Graph, suffix: str, numbers: set[int], target: str | None, source: str | None = None
-) -> Graph:
-    """The graph of some nodes, whose only input and output are found, or given."""
-    nodes = tuple(graph.nodes[number] for number in sorted(numbers))
-    made = {node.output for node in nodes}
-    entering = dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
-    needed = {name for node in graph.nodes if node not in nodes for name in node.inputs}
-    leaving = [node.output for node in nodes if node.output in needed.union(graph.outputs)]
-    if source is not None and not set(graph.outputs) <= made | {source}:
+    middle = _part(graph, "core", core)
+    (entry,), (result,) = middle.inputs, middle.outputs
+    if not set(graph.outputs) <= {graph.nodes[n].output for n in post} | {result}:
         raise GraphError(f"{graph.name}: every output must come from the last layer or after it")
-    inputs = tuple(entering) or (source or graph.inputs[0],)
-    outputs = tuple(leaving) or ((target or source or inputs[0]),)
-    if suffix != "post" and len(outputs) != 1:
-        raise GraphError(f"{graph.name}: one tensor must leave the layers, not {outputs}")
-    if len(inputs) != 1:
-        raise GraphError(f"{graph.name}: one tensor must enter the {suffix} part, not {inputs}")
-    name = f"{graph.name}.{suffix}"
-    part = Graph(name, inputs, outputs, dict(graph.tensors), nodes).with_nodes(nodes)
-    return verify(part)
+    return _part(graph, "pre", pre, entry), middle, _part(graph, "post", post, result)
+
+
+def _part(graph: Graph, suffix: str, numbers: set[int], border: str | None = None) -> Graph:
+    """The graph of some nodes; without any, one of the tensor at the border alone."""
+    nodes = tuple(graph.nodes[number] for number in sorted(numbers))
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    if not nodes and border is not None:
+        inputs = outputs = (border,)
+    else:
+        made = {node.output for node in nodes}
+        others = (node for n, node in enumerate(graph.nodes) if n not in numbers)
+        wanted = {name for node in others for name in node.inputs}.union(graph.outputs)
+        inputs = tuple(
+            dict.fromkeys(node.inputs[0] for node in nodes if node.inputs[0] not in made)
+        )
+        outputs = tuple(node.output for node in nodes if node.output in wanted)
+    if len(inputs) != 1 or (len(outputs) != 1 and suffix != "post"):
+        raise GraphError(
+            f"{graph.name}: one tensor must enter and one must leave the {suffix} part, not "
+            f"{inputs} and {outputs}"
+        )
+    part = Graph(f"{graph.name}.{suffix}", inputs, outputs, dict(graph.tensors), nodes)
+    return verify(part.with_nodes(nodes))
 
 
 def _checked(tensor: Tensor, x: Array) -> Array:

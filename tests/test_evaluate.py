@@ -84,7 +84,7 @@ def test_float_and_empty_graphs_are_refused():
 
 def test_two_results_are_refused():
     graph = int8_mlp()
-    with pytest.raises(GraphError, match="one tensor must leave the layers"):
+    with pytest.raises(GraphError, match="one tensor must enter and one must leave the core part"):
         split_host(dataclasses.replace(graph, outputs=(graph.nodes[0].output, *graph.outputs)))
 
 

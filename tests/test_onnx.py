@@ -251,6 +251,12 @@ def test_constants_cannot_grow_without_end():
         parse(proto.SerializeToString(), "net.onnx")
 
 
+def test_many_nodes_are_refused():
+    proto = model([node("Relu", "x", f"y{n}") for n in range(2049)])
+    with pytest.raises(ModelError, match="has 2049 nodes, more than 2048"):
+        parse(proto.SerializeToString(), "net.onnx")
+
+
 def test_files(tmp_path):
     path = tmp_path / "net.onnx"
     with pytest.raises(ModelError, match="net.onnx: no such file$"):

@@ -226,6 +226,13 @@ def test_a_cycle_is_refused():
     refuse(cycle, "reshape_0: input 'p' is not defined before it")
 
 
+def test_many_operators_are_refused():
+    def repeat(tensors, ops):
+        ops.extend(ops * 2048)
+
+    refuse(repeat, "has 2049 operators, more than 2048")
+
+
 def test_files(tmp_path):
     path = tmp_path / "net.tflite"
     with pytest.raises(ModelError, match="net.tflite: no such file$"):

@@ -10,7 +10,8 @@ from ..ir import Array, ModelError
 
 __all__ = ["Model", "Operator", "RawTensor", "read"]
 
-_MOST = 1 << 16  # tensors, operators, axes; a damaged count must not start a long loop
+_MOST = 1 << 16  # tensors, axes, scales; a damaged count must not start a long loop
+_MOST_OPERATORS = 2048
 _NAME_BYTES = 4096
 _DTYPES = {"INT8": np.int8, "INT32": np.int32, "FLOAT32": np.float32}
 
@@ -75,6 +76,8 @@ def read(raw: bytes) -> Model:
         raise ModelError(f"has {root.SubgraphsLength()} subgraphs; one is supported")
     graph = root.Subgraphs(0)
     codes = [_code(root.OperatorCodes(n)) for n in range(_count(root.OperatorCodesLength()))]
+    if graph.OperatorsLength() > _MOST_OPERATORS:
+        raise ModelError(f"has {graph.OperatorsLength()} operators, more than {_MOST_OPERATORS}")
     operators = tuple(
         _operator(n, graph.Operators(n), codes) for n in range(_count(graph.OperatorsLength()))
     )

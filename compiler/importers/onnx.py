@@ -16,6 +16,7 @@ __all__ = ["import_onnx", "parse"]
 
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 _LARGEST = 1 << 31  # protobuf's own limit
+_MOST_NODES = 2048
 
 
 def import_onnx(path: str | Path) -> Graph:
@@ -46,6 +47,8 @@ def parse(raw: bytes, name: str) -> Graph:
         raise ModelError(f"{name}: not an .onnx file, or damaged") from error
     if not model.graph.node:
         raise ModelError(f"{name}: not an .onnx file, or one without nodes")
+    if len(model.graph.node) > _MOST_NODES:
+        raise ModelError(f"{name}: has {len(model.graph.node)} nodes, more than {_MOST_NODES}")
     try:
         with np.errstate(all="ignore"):  # the result is checked instead
             return _Importer(model, Path(name).stem or "model").graph()
