@@ -193,7 +193,6 @@ def run_demo(folder: Path | None = None, progress: Progress | None = None) -> De
     if folder is not None:
         notify("writing", 0, 0)
         _keep(demo, folder)
-        lap("writing")
     return demo
 
 
