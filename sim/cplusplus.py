@@ -61,7 +61,7 @@ def runtime(obj: Path, depends: Sequence[object], cache_dir: Path | None) -> Pat
     return place
 
 
-def link(obj: Path, objects: Path, executable: Path) -> None:
+def link(obj: Path, objects: Path, executable: Path, defines: Sequence[str] = ()) -> None:
     """Compile what Verilator generated in ``obj`` and link it with the runtime in ``objects``."""
     lists, switches = _makefile(obj)
     fast = [obj / f"{n}.cpp" for n in lists["VM_CLASSES_FAST"] + lists.get("VM_SUPPORT_FAST", [])]
@@ -74,7 +74,7 @@ def link(obj: Path, objects: Path, executable: Path) -> None:
         fast.sort(key=lambda path: -path.stat().st_size)
         units = [([path], FAST, path.with_suffix(".o")) for path in fast]
         units += [(slow, SLOW, obj / "slow.o")]
-    _compile_units(units, [*switches, f"-I{HDL}", f"-I{obj}", *_includes()], obj)
+    _compile_units(units, [*switches, *defines, f"-I{HDL}", f"-I{obj}", *_includes()], obj)
     libs = cocotb_tools.config.libs_dir
     parts = sorted(str(path) for folder in (obj, objects) for path in folder.glob("*.o"))
     options = [f"-L{libs}", f"-Wl,-rpath,{libs}", "-lcocotbvpi_verilator", "-pthread"]

@@ -21,6 +21,7 @@ from .verilator import BenchError, Model
 __all__ = ["LayerSpan", "LayerTiming", "Mismatch", "NetworkRun", "build_harness", "simulate"]
 
 FLAG = 0x7E
+BURST = 256  # cycles for each one of cocotb's clock; the harness counts the cycles itself
 PROBLEMS = {
     1: "nothing happened for {watchdog} cycles",
     2: "the network ran more often than {samples} times",
@@ -129,7 +130,11 @@ def build_harness(
         "ADDRESS_BITS": bits_for(config.act_depth - 1),
     }
     return verilator.build(
-        [*sources, HDL / "harness.sv"], "harness", parameters=parameters, cache_dir=cache_dir
+        [*sources, HDL / "harness.sv"],
+        "harness",
+        parameters=parameters,
+        cache_dir=cache_dir,
+        burst=BURST,
     )
 
 

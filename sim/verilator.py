@@ -71,23 +71,28 @@ def build(
     defines: Mapping[str, int | str] | None = None,
     cache_dir: Path | None = None,
     trace: bool = False,
+    burst: int = 1,
 ) -> Model:
     """Build a model of ``toplevel``, or find it: an unchanged design is never compiled twice.
 
     A source is the ``Path`` of a file or a ``str`` that is itself SystemVerilog. A parameter that
-    is a Python string is passed as a Verilog string.
+    is a Python string is passed as a Verilog string. With ``burst``, a top level that runs by
+    itself until it raises its port ``done`` takes that many cycles for each one of its clock.
 
     Raises
     ------
     BuildError
         With the first error of Verilator or of the compiler.
     """
+    if burst < 1 or (trace and burst > 1):
+        raise ValueError(f"burst must be positive, and 1 with trace, not {burst!r}")
     start = time.monotonic()
     verilator, compiler = tools.find("verilator"), tools.find("g++")
     files = read_sources(sources, toplevel)
     options = [*VERILATE, "--top-module", toplevel, *parameter_options(parameters or {})]
     options += [f"-D{name}={value}" for name, value in (defines or {}).items()]
     options += ["--trace"] if trace else []
+    bursts = [f"-DPRUNUS_BURST={burst}"] if burst > 1 else []
     basis = [
         *(verilator.version, verilator.source, compiler.version, version("cocotb")),
         *(platform.machine(), str(cocotb_tools.config.libs_dir), *cplusplus.basis()),
@@ -100,9 +105,9 @@ def build(
                 (work / name).write_text(text)
             call([str(verilator.path), *options, *files], work, verilator.environment())
             runtime = cplusplus.runtime(work / "obj", basis, cache_dir)
-            cplusplus.link(work / "obj", runtime, place / "model")
+            cplusplus.link(work / "obj", runtime, place / "model", bursts)
 
-    key = digest([files, options, basis])
+    key = digest([files, options, bursts, basis])
     place, cached = Cache("models", cache_dir).get(key, make)
     return Model(place / "model", toplevel, trace, cached, time.monotonic() - start)
 

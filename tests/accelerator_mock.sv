@@ -2,12 +2,10 @@
 // 7E}; on a frame whose first byte is 01 runs two "layers" and answers when they have ended.
 //
 // Layer 3 writes words 2..4 in two passes (descriptors with one number), layer 5 words 0..1; byte n
-// of layer L in run S is 16*L + n + 64*S. FAULT: 1 a wrong byte in run 1, 2 a group never written
+// of layer L in run S is 16*L + n + 64*S. A first byte of F0..F4 sets a fault: 1 a wrong byte in run 1, 2 a group never written
 // in run 1, 3 a stray write in run 1, 4 never ends run 1.
 
-module accelerator #(
-    parameter int FAULT = 0
-) (
+module accelerator (
     input  logic        clk,
     input  logic        rst,
     input  logic [ 7:0] host_i__payload,
@@ -29,6 +27,7 @@ module accelerator #(
     output logic        trace__run_done
 );
   logic [7:0] first, sample;
+  logic [3:0] fault;
   logic       have_first, running;
   logic [1:0] answer;  // bytes of the reply that are left
   logic [5:0] tick, warming;
@@ -47,7 +46,7 @@ module accelerator #(
   assign trace__layer_start = running && step == 1 && tick < 48;
   assign trace__array_done = running && step == 6 && tick < 48;
   assign trace__layer_done = running && step == 12 && tick < 48;
-  assign trace__run_done = running && tick == 60 && !(FAULT == 4 && sample == 1);
+  assign trace__run_done = running && tick == 60 && !(fault == 4 && sample == 1);
   assign group = 8'(tick < 16 ? 0 : tick < 32 ? 3 : 0) + 8'(step - 7);
   always_comb begin
     trace__valid = running && step >= 7 && step < (tick < 32 ? 10 : 11) && tick < 48;
@@ -56,15 +55,16 @@ module accelerator #(
     for (int n = 0; n < 4; n++)
       trace__data[8*n+:8] = 16 * trace__layer + 4 * group + 8'(n) + 64 * sample;
     if (sample == 1 && tick == 25) begin
-      if (FAULT == 1) trace__data[15:8] = 8'hEE;
-      if (FAULT == 2) trace__valid = 0;
-      if (FAULT == 3) trace__address = 9;
+      if (fault == 1) trace__data[15:8] = 8'hEE;
+      if (fault == 2) trace__valid = 0;
+      if (fault == 3) trace__address = 9;
     end
   end
 
   always_ff @(posedge clk) begin
     if (rst) begin
       running <= 0;
+      fault <= 0;
       answer <= 0;
       have_first <= 0;
       sample <= 0;
@@ -79,6 +79,7 @@ module accelerator #(
           have_first <= 0;
           answer <= 3;
           running <= first == 1;
+          if (first[7:4] == 4'hF) fault <= first[3:0];
           tick <= 0;
         end
       end

@@ -31,21 +31,20 @@ def crcs():
     ]
 
 
-def model(fault=0):
-    mock = MOCK.read_text().replace("int FAULT = 0", f"int FAULT = {fault}")
-    return build_harness([mock], CONFIG)
+@pytest.fixture(scope="module")
+def model():
+    return build_harness([MOCK], CONFIG)
 
 
-def run_mock(model, layers, expected, **options):
-    return simulate(model, SCRIPT, layers, expected, wait_ready=True, **options)
+def run_mock(model, fault=0, samples=SAMPLES, **options):
+    script = bytes((0x7E, 0xF0 + fault, 0x7E)) + SCRIPT
+    return simulate(model, script, LAYERS, crcs()[:samples], wait_ready=True, **options)
 
 
 @pytest.mark.parametrize(("stall", "seed"), [(0.0, 0), (0.5, 1), (0.9, 2)])
-def test_a_good_run(stall, seed, tmp_path):
-    run = simulate(
-        model(), SCRIPT, LAYERS, crcs(), wait_ready=True, stall=stall, seed=seed, work_dir=tmp_path
-    )
-    assert run.replies == REPLIES
+def test_a_good_run(model, stall, seed, tmp_path):
+    run = run_mock(model, stall=stall, seed=seed, work_dir=tmp_path)
+    assert run.replies == bytes.fromhex("7ef07e") + REPLIES
     assert (run.mismatches, run.mismatch_count) == ([], 0)
     # Two passes of 16 cycles, the second ending 11 cycles after its start; then one pass.
     assert run.layer_cycles(SAMPLES, LAYERS).tolist() == [[27, 11]] * SAMPLES
@@ -53,18 +52,18 @@ def test_a_good_run(stall, seed, tmp_path):
     assert run.timings[0].start < run.timings[1].start < run.timings[2].start < run.cycles
 
 
-def test_the_same_seed_pauses_the_same_way():
-    runs = [run_mock(model(), LAYERS, crcs(), stall=0.7, seed=s) for s in (4, 4, 5)]
+def test_the_same_seed_pauses_the_same_way(model):
+    runs = [run_mock(model, stall=0.7, seed=s) for s in (4, 4, 5)]
     assert runs[0].cycles == runs[1].cycles != runs[2].cycles
 
 
-def test_a_script_may_start_before_the_image_is_loaded():
-    run = simulate(model(), bytes.fromhex("7e097e"), LAYERS, np.zeros((0, 2)))
+def test_a_script_may_start_before_the_image_is_loaded(model):
+    run = simulate(model, bytes.fromhex("7e097e"), LAYERS, np.zeros((0, 2)))
     assert run.replies == bytes.fromhex("7ebb7e")
 
 
-def test_a_wrong_byte_is_found_and_the_layer_dumped():
-    run = run_mock(model(1), LAYERS, crcs())
+def test_a_wrong_byte_is_found_and_the_layer_dumped(model):
+    run = run_mock(model, 1)
     (found,) = run.mismatches
     assert (found.sample, found.layer, found.stray, run.mismatch_count) == (1, 3, 0, 1)
     assert np.flatnonzero(found.got != outputs(1, 3, 22)).tolist() == [21]
@@ -72,45 +71,45 @@ def test_a_wrong_byte_is_found_and_the_layer_dumped():
     assert found.written.all()
 
 
-def test_a_group_that_was_not_written_is_found():
-    run = run_mock(model(2), LAYERS, crcs())
+def test_a_group_that_was_not_written_is_found(model):
+    run = run_mock(model, 2)
     (found,) = run.mismatches
     assert (found.sample, found.layer) == (1, 3)
     assert np.flatnonzero(~found.written).tolist() == [20, 21]
 
 
-def test_a_stray_write_is_found():
-    (found,) = run_mock(model(3), LAYERS, crcs()).mismatches
+def test_a_stray_write_is_found(model):
+    (found,) = run_mock(model, 3).mismatches
     assert (found.sample, found.layer, found.stray) == (1, 3, 1)
 
 
-def test_a_hang_is_ended_by_the_watchdog():
+def test_a_hang_is_ended_by_the_watchdog(model):
     with pytest.raises(
         BenchError,
-        match=r"^nothing happened for 500 cycles: in cycle \d+, after 1 of 3 runs and 2 of 5 repl",
+        match=r"^nothing happened for 500 cycles: in cycle \d+, after 1 of 3 runs and 3 of 6 repl",
     ):
-        run_mock(model(4), LAYERS, crcs(), watchdog=500)
+        run_mock(model, 4, watchdog=500)
 
 
-def test_a_run_too_many_is_an_error():
+def test_a_run_too_many_is_an_error(model):
     with pytest.raises(BenchError, match=r"^the network ran more often than 2 times: "):
-        run_mock(model(), LAYERS, crcs()[:2])
+        run_mock(model, samples=2)
 
 
-def test_only_so_many_layers_are_dumped():
-    run = run_mock(model(), LAYERS, np.zeros((SAMPLES, 2)), dumps=2)
+def test_only_so_many_layers_are_dumped(model):
+    run = simulate(model, SCRIPT, LAYERS, np.zeros((SAMPLES, 2)), wait_ready=True, dumps=2)
     assert (len(run.mismatches), run.mismatch_count) == (2, 6)
 
 
-def test_arguments_are_checked():
+def test_arguments_are_checked(model):
     with pytest.raises(ValueError, match=r"^config.trace must be True, not False$"):
         build_harness([MOCK], Config())
     with pytest.raises(ValueError, match=r"^expected_crcs must be \(samples, 2\), not of shape"):
-        run_mock(model(), LAYERS, np.zeros((3, 1)))
+        simulate(model, SCRIPT, LAYERS, np.zeros((3, 1)))
     with pytest.raises(ValueError, match=r"^stall must be at least 0 and below 1, not 1\.0$"):
-        run_mock(model(), LAYERS, crcs(), stall=1.0)
+        run_mock(model, stall=1.0)
     with pytest.raises(ValueError, match=r"^layers must have different numbers$"):
-        run_mock(model(), [LAYERS[0]] * 2, crcs())
+        simulate(model, SCRIPT, [LAYERS[0]] * 2, crcs())
 
 
 def test_the_harness_is_clean():

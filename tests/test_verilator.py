@@ -100,3 +100,8 @@ def test_parameters_and_defines_reach_the_design():
     verilator.build([text], "top", parameters={"N": 5, "NAME": "five"}, defines={"GIVEN": 1})
     with pytest.raises(verilator.BuildError, match="N is 4 and NAME five"):
         verilator.build([text], "top", parameters={"N": 4, "NAME": "five"}, defines={"GIVEN": 1})
+
+
+def test_burst_is_checked():
+    with pytest.raises(ValueError, match=r"^burst must be positive, and 1 with trace, not 0$"):
+        verilator.build([], "top", burst=0)

@@ -15,7 +15,7 @@ SUMMARY = "summary.json"
 
 @cocotb.test()
 async def run_script(dut: Any) -> None:
-    """The harness has its own watchdog, so the wait is bounded; Python sleeps through it."""
+    """The wait is bounded by the watchdog of the harness; Python sleeps through it."""
     await start(dut, period_ns=10)
     begun = time.perf_counter()
     await RisingEdge(dut.done)
