@@ -100,6 +100,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             host.load_done.eq(loader.done),
             host.load_error.eq(loader.error),
+            host.load_cycles.eq(loader.cycles),
             host.image_id.eq(loader.image_id),
             host.network.eq(loader.network),
         ]
