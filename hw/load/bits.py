@@ -13,7 +13,7 @@ class BitReader(wiring.Component):
     """A window on the next bits of a section of known length.
 
     Takes at most one byte a cycle and never one behind the section's last. Bits behind the end
-    can be looked at, their value is undefined; consuming one sets ``overrun``, so a section that
+    can be looked at, their value is undefined; consuming one is an ``overrun``, so a section that
     is too short ends in an error and cannot hang.
 
     A byte can be seen in the cycle after its transfer. Sustains 8 bits consumed a cycle; `width`
@@ -41,7 +41,7 @@ class BitReader(wiring.Component):
     consume, amount : In
         Go on by so many bits; only while ``ready``.
     overrun : Out(1)
-        Bits were consumed that the section does not have; until ``open``.
+        Pulse, one cycle after ``consume``: the section does not have so many bits.
     """
 
     def __init__(self, width: int):
@@ -66,9 +66,15 @@ class BitReader(wiring.Component):
         m = Module()
         # Bytes under the window at any offset in the first, and one ahead of them.
         needed = (7 + self.width + 7) // 8
+        furthest = 7 + self.width
         held = [Signal(8, name=f"held_{n}", reset_less=True) for n in range(needed + 1)]
         count = Signal(range(needed + 2))
-        offset = Signal(3)
+        # Where the window begins. What was consumed is added here, and dropped in the next cycle:
+        # so that the way from what was found in the window to the next window is short.
+        position = Signal(range(furthest + 1))
+        offset = position[:3]
+        drop = position[3:]
+        kept = Signal.like(count)
 
         # Bytes to come, negative: the sign says whether there are any. It is loaded with one too
         # few and put right in the next cycle, which saves a second adder.
@@ -85,23 +91,18 @@ class BitReader(wiring.Component):
         with m.Elif(opening | transfer):
             m.d.sync += to_come.eq(to_come + 1)
 
-        row = Cat(*reversed(held[:needed]))
+        bits = Cat(*reversed(held))
         m.d.comb += [
-            self.window.eq((row << offset)[len(row) - self.width : len(row)]),
-            self.ready.eq((count >= needed) | self.ended),
-            self.empty.eq(self.ended & (count == 0)),
-        ]
-
-        end = Signal(range(7 + self.width + 1))
-        drop = Signal(range((7 + self.width) // 8 + 1))
-        kept = Signal.like(count)
-        m.d.comb += [
-            end.eq(offset + Mux(self.consume, self.amount, 0)),
-            drop.eq(end >> 3),
             kept.eq(count - drop),
+            self.window.eq((bits << position)[len(bits) - self.width : len(bits)]),
+            self.ready.eq((kept >= needed) | self.ended),
+            self.empty.eq(self.ended & (kept == 0)),
+            self.overrun.eq(position > count << 3),
         ]
+        m.d.sync += [position.eq(offset + Mux(self.consume, self.amount, 0))]
+        m.d.sync += count.eq(kept + transfer)
         with m.Switch(drop):
-            for dropped in range((7 + self.width) // 8 + 1):
+            for dropped in range(furthest // 8 + 1):
                 with m.Case(dropped):
                     for n in range(len(held) - dropped):
                         m.d.sync += held[n].eq(held[n + dropped])
@@ -109,11 +110,6 @@ class BitReader(wiring.Component):
             for n, byte in enumerate(held):
                 with m.Case(n):
                     m.d.sync += byte.eq(self.i.payload)
-        m.d.sync += [offset.eq(end[:3]), count.eq(kept + transfer)]
-        with m.If(end > count << 3):
-            m.d.sync += self.overrun.eq(1)
         with m.If(self.open | self.skip):
-            m.d.sync += [count.eq(0), offset.eq(0)]
-        with m.If(self.open):
-            m.d.sync += self.overrun.eq(0)
+            m.d.sync += [count.eq(0), position.eq(0)]
         return m

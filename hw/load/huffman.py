@@ -83,17 +83,19 @@ class HuffmanTables(wiring.Component):
 
         size = Signal(4, reset_less=True)
         symbol = Signal(8, reset_less=True)
+        ahead = Signal(8, reset_less=True)  # what is read, two symbols ahead of what is looked at
+        hit = Signal(reset_less=True)
+        name = Signal()
         row = Signal(bits + 1, reset_less=True)  # the top bit: the table is full
         # Rows of a symbol are those that differ in these low bits.
         span = Signal(bits, reset_less=True)
         found = Signal(8)
         fills, clears = Signal(), Signal()
-        next_index = Signal(8)
-        again, names = Signal(), Signal()  # what is read: this symbol, not the next; its name
+        m.d.sync += hit.eq(scratch.r_data[4:] == size)
         m.d.comb += [
-            next_index.eq(symbol + 1),
+            scratch.r_en.eq(self.busy),
+            scratch.r_addr.eq(Cat(Mux(name, symbol, ahead), ~name)),
             found.eq(Mux(self.mapped, scratch.r_data, symbol)),
-            scratch.r_addr.eq(Cat(Mux(again, symbol, next_index), ~names)),
             table.w_en.eq(fills & ~row[-1]),
             table.w_data.eq(Cat(Mux(clears, 0, size), found)),
             table.w_addr.eq(Cat(row[:bits], self.runs) if self.sparse else row[:bits]),
@@ -102,47 +104,54 @@ class HuffmanTables(wiring.Component):
         too_wide = (found >> self.code_bits != 0) & ~self.runs if self.code_bits < 8 else 0
         m.d.comb += self.error.eq(too_long)
 
-        def next_symbol():
-            with m.If(symbol == self.last):
-                m.d.sync += [symbol.eq(0), size.eq(size + 1), span.eq(span >> 1)]
-                with m.If(size == bits):
-                    m.next = "REST"
-                with m.Else():
-                    m.next = "FIRST"
+        def next_pass():
+            m.d.sync += [symbol.eq(0), ahead.eq(0), size.eq(size + 1), span.eq(span >> 1)]
+            with m.If(size == bits):
+                m.next = "REST"
             with m.Else():
-                m.d.comb += scratch.r_en.eq(1)
-                m.d.sync += symbol.eq(next_index)
-                m.next = "SEARCH"
+                m.next = "READ"
 
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
-                m.d.sync += [symbol.eq(0), size.eq(1), row.eq(0), span.eq((1 << bits - 1) - 1)]
+                m.d.sync += [symbol.eq(0), ahead.eq(0), row.eq(0)]
+                m.d.sync += [size.eq(1), span.eq((1 << bits - 1) - 1)]
                 with m.If(self.build):
-                    m.next = "FIRST"
-            with m.State("FIRST"):
-                m.d.comb += [scratch.r_en.eq(1), again.eq(1)]
+                    m.next = "READ"
+            # Reading, comparing and looking at the result overlap.
+            with m.State("READ"):
+                m.d.sync += ahead.eq(ahead + 1)
+                m.next = "COMPARE"
+            with m.State("COMPARE"):
+                m.d.sync += ahead.eq(ahead + 1)
                 m.next = "SEARCH"
             with m.State("SEARCH"):
-                with m.If(scratch.r_data[4:] != size):
-                    next_symbol()
-                with m.Elif(self.mapped):
+                m.d.sync += ahead.eq(ahead + 1)
+                with m.If(hit & self.mapped):
                     m.next = "NAME"
-                with m.Else():
+                with m.Elif(hit):
                     m.next = "FILL"
+                with m.Elif(symbol == self.last):
+                    next_pass()
+                with m.Else():
+                    m.d.sync += symbol.eq(symbol + 1)
             with m.State("NAME"):
-                m.d.comb += [scratch.r_en.eq(1), again.eq(1), names.eq(1)]
+                m.d.comb += name.eq(1)
                 m.next = "FILL"
             with m.State("FILL"):
-                m.d.comb += fills.eq(1)
+                m.d.comb += [fills.eq(1), scratch.r_en.eq(0)]
                 m.d.sync += row.eq(row + 1)
                 with m.If(row[-1] | too_wide):
                     m.d.comb += self.error.eq(1)
+                with m.If(row[-1]):
                     m.next = "IDLE"
                 with m.Elif((row | ~span)[:bits].all()):
                     m.next = "NEXT"
             with m.State("NEXT"):
-                next_symbol()
+                m.d.sync += [symbol.eq(symbol + 1), ahead.eq(symbol + 1)]
+                m.next = "READ"
+                with m.If(symbol == self.last):
+                    next_pass()
             with m.State("REST"):
                 m.d.comb += [fills.eq(1), clears.eq(1)]
                 m.d.sync += row.eq(row + 1)

@@ -250,9 +250,11 @@ class Loader(wiring.Component):
                     m.d.comb += complete.eq(sections == 1)
                     check_crc(LoadError.SECTION_CRC)
 
-        for part in (tables, weights):
-            with m.If(in_body & (part.error != LoadError.NONE)):
-                fail(part.error)
+        # A cycle later, as some are found late; the end of the image is far.
+        section_error = Signal(4)
+        m.d.sync += section_error.eq(Mux(is_weights, weights.error, tables.error))
+        with m.If(section_error != LoadError.NONE):
+            fail(section_error)
         with m.If(reader.overrun):
             fail(LoadError.SECTION_LENGTH)
         with m.If(~stopped):

@@ -100,6 +100,7 @@ class WeightSection(wiring.Component):
         place = Signal(range(config.acc_rows + MAX_RUN + 1), reset_less=True)
         advance = Signal.like(place)
         put = Signal()  # the next word is a code, for the entry at `place`
+        no_word = Signal()
         last_column = column == columns
         m.d.sync += place.eq(place + advance)
 
@@ -213,8 +214,7 @@ class WeightSection(wiring.Component):
                     m.d.sync += put.eq(0)
                     with m.If(~self.write):
                         fail(LoadError.SECTION_LENGTH)
-                with m.If(tables.length == 0):
-                    fail(LoadError.CODE)
+                m.d.sync += no_word.eq(tables.length == 0)
             with m.State("NEXT PE"):
                 m.d.sync += unit.eq(unit + 1)
                 with m.If(unit == config.pes - 1):
@@ -223,6 +223,6 @@ class WeightSection(wiring.Component):
                 with m.Else():
                     m.next = "FIRST COLUMN"
 
-        with m.If(tables.error):
+        with m.If(tables.error | no_word):
             fail(LoadError.CODE)
         return m
