@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -107,6 +108,7 @@ class _Work:
             for name, text in files.items():
                 (folder / name).write_text(text)
             self._run("synthesis", "", yosys, ["-l", "top.rpt", "top.ys"], folder, "top.rpt")
+            self._refuse_conflicts((folder / "top.rpt").read_text(errors="replace"))
             with open(folder / "top.json", "rb") as plain:
                 with gzip.open(folder / "top.json.gz", "wb", compresslevel=1) as packed:
                     shutil.copyfileobj(plain, packed)
@@ -161,8 +163,19 @@ class _Work:
         kept = self.out / (log or f"{tool.name}.log")
         kept.write_text(text)
         self._refuse_too_large(text)
-        error = last_error(text) or last_error(printed) or f"exit status {status}"
+        ended = f"crashed with signal {-status}" if status < 0 else f"exit status {status}"
+        error = last_error(text) or last_error(printed) or ended
         raise BuildError(f"{tool.name}: {error} (log: {kept})")
+
+    def _refuse_conflicts(self, log: str) -> None:
+        """A net with two drivers is only a warning to yosys, which then picks one: wrong gates."""
+        found = re.search(r"Driver-driver conflict for (.*?): Resolved", log, flags=re.DOTALL)
+        if found is None:
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        (self.out / "top.rpt").write_text(log)
+        net = " ".join(found[1].split())
+        raise BuildError(f"yosys: two drivers for {net} (log: {self.out / 'top.rpt'})")
 
     def _refuse_too_large(self, log: str) -> None:
         used = overflow(self.board, log)

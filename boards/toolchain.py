@@ -89,7 +89,7 @@ FAMILIES: dict[str, Family] = {
         pack_tool="icepack",
         pack=("top.asc", "top.bin"),
         bitstream="bin",
-        synth_opts="-dsp",
+        synth_opts="-dsp -abc9 -device u",
         kinds={
             "ICESTORM_LC": "LUT",
             "ICESTORM_RAM": "BRAM",

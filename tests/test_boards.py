@@ -96,7 +96,7 @@ def test_plan(name):
     assert re.search(r"read_rtlil top.il\nrename -hide w:\*\[\*\]\n", script)
     pins = next(text for file, text in made.files.items() if file.endswith((".lpf", ".pcf")))
     if board.family == "ice40":
-        assert "synth_ice40 -dsp -top top" in script
+        assert "synth_ice40 -dsp -abc9 -device u -top top" in script
         assert "set_frequency clock 24.0\n" in pins and "SB_PLL40_PAD" in made.files["top.il"]
         assert {"set_io uart_0__rx__io 6", "set_io uart_0__tx__io 9"} <= set(pins.splitlines())
     else:
@@ -353,6 +353,26 @@ def test_failed_step_quotes_the_log(tmp_path, monkeypatch, broken):
     assert "ERROR: first" in Path(kept).read_text()
     with pytest.raises(BuildError, match=r"holds no finished build \(result.json is missing\)$"):
         BuildResult.load(out)
+
+
+CONFLICT = "Driver-driver conflict for a.b [3] between cell c.O and constant 0: Resolved using c."
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (
+            f"open('top.json', 'w'); open('top.rpt', 'w').write('Warning: {CONFLICT}')",
+            r"two drivers for a.b \[3\] between cell c.O and constant 0",
+        ),
+        ("import os; os.kill(os.getpid(), 11)", "crashed with signal 11"),
+    ],
+)
+def test_wrong_gates_and_crashes_are_refused(tmp_path, monkeypatch, text, message):
+    fake_tools(tmp_path, monkeypatch, yosys=text, nextpnr_ice40=FINE_NEXTPNR,
+               icepack=FINE_ICEPACK)  # fmt: skip
+    with pytest.raises(BuildError, match=rf"^yosys: {message} \(log: .*top.rpt\)$"):
+        build(BOARDS["icebreaker"], Loopback(), tmp_path / "out")
 
 
 def test_design_without_clock(tmp_path, monkeypatch):
