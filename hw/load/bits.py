@@ -29,7 +29,8 @@ class BitReader(wiring.Component):
     i : In(stream)
         Bytes, the first bit in the most significant place.
     open : In(1)
-        Begin a section of ``length`` bytes; what is left of the last one is forgotten.
+        Begin a section of ``length`` bytes; only when the last one has ``ended``. What the window
+        still has of it is forgotten.
     skip : In(1)
         Accept the rest of the section, and forget it. Until ``open`` it must stay high.
     ended : Out(1)
@@ -83,7 +84,7 @@ class BitReader(wiring.Component):
         transfer = self.i.valid & self.i.ready
         m.d.comb += [
             self.ended.eq(~to_come[-1]),
-            self.i.ready.eq(to_come[-1] & ~opening & ~self.open & (self.skip | (count <= needed))),
+            self.i.ready.eq(to_come[-1] & ~opening & (self.skip | (count <= needed))),
         ]
         m.d.sync += opening.eq(self.open)
         with m.If(self.open):

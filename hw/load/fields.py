@@ -65,15 +65,22 @@ class FieldReader(wiring.Component):
                 m.d.sync += left[3:].eq(left[3:] - 1)
             with m.Else():
                 m.d.sync += left[:3].eq(left[:3] - 1)
-        bits = self.window ^ (negative & ~target_extra).replicate(self.window_bits)
-        for register, chosen in ((value, ~target_extra), (extra, target_extra)):
-            with m.If(self.consume & chosen):
-                with m.If(by_eight):
-                    m.d.sync += register.eq(Cat(bits[-8:], register))
-                with m.Else():
-                    m.d.sync += register.eq(Cat(bits[-1:], register))
         with m.If(self.read):
             m.d.sync += [left.eq(self.bits), target_extra.eq(self.to_extra)]
             with m.If(~self.to_extra):
-                m.d.sync += [value.eq(0), negative.eq(self.signed & self.window[-1])]
+                m.d.sync += negative.eq(self.signed & self.window[-1])
+        # The reset lies under the enable, as it does in an iCE40's flip-flops.
+        bits = self.window ^ negative.replicate(self.window_bits)
+        with m.If((self.read & ~self.to_extra) | (self.consume & ~target_extra)):
+            with m.If(self.read):
+                m.d.sync += value.eq(0)
+            with m.Elif(by_eight):
+                m.d.sync += value.eq(Cat(bits[-8:], value))
+            with m.Else():
+                m.d.sync += value.eq(Cat(bits[-1:], value))
+        with m.If(self.consume & target_extra):
+            with m.If(by_eight):
+                m.d.sync += extra.eq(Cat(self.window[-8:], extra))
+            with m.Else():
+                m.d.sync += extra.eq(Cat(self.window[-1:], extra))
         return m

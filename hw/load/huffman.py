@@ -82,8 +82,10 @@ class HuffmanTables(wiring.Component):
         ]
 
         size = Signal(4, reset_less=True)
-        symbol = Signal(8, reset_less=True)
-        ahead = Signal(8, reset_less=True)  # what is read, two symbols ahead of what is looked at
+        # Reading, comparing and looking at the result overlap: what is read is two symbols ahead.
+        ahead = Signal(8, reset_less=True)
+        move, restart, back = Signal(), Signal(), Signal()
+        symbol = Signal(8)
         hit = Signal(reset_less=True)
         name = Signal()
         row = Signal(bits + 1, reset_less=True)  # the top bit: the table is full
@@ -92,7 +94,12 @@ class HuffmanTables(wiring.Component):
         found = Signal(8)
         fills, clears = Signal(), Signal()
         m.d.sync += hit.eq(scratch.r_data[4:] == size)
+        with m.If(move):
+            m.d.sync += ahead.eq(ahead + Mux(back, 0xFF, 1))
+            with m.If(restart):
+                m.d.sync += ahead.eq(0)
         m.d.comb += [
+            symbol.eq(ahead - 2),
             scratch.r_en.eq(self.busy),
             scratch.r_addr.eq(Cat(Mux(name, symbol, ahead), ~name)),
             found.eq(Mux(self.mapped, scratch.r_data, symbol)),
@@ -105,7 +112,8 @@ class HuffmanTables(wiring.Component):
         m.d.comb += self.error.eq(too_long)
 
         def next_pass():
-            m.d.sync += [symbol.eq(0), ahead.eq(0), size.eq(size + 1), span.eq(span >> 1)]
+            m.d.comb += [move.eq(1), restart.eq(1)]
+            m.d.sync += [size.eq(size + 1), span.eq(span >> 1)]
             with m.If(size == bits):
                 m.next = "REST"
             with m.Else():
@@ -114,19 +122,17 @@ class HuffmanTables(wiring.Component):
         with m.FSM() as fsm:
             m.d.comb += self.busy.eq(~fsm.ongoing("IDLE"))
             with m.State("IDLE"):
-                m.d.sync += [symbol.eq(0), ahead.eq(0), row.eq(0)]
-                m.d.sync += [size.eq(1), span.eq((1 << bits - 1) - 1)]
+                m.d.comb += [move.eq(1), restart.eq(1)]
+                m.d.sync += [row.eq(0), size.eq(1), span.eq((1 << bits - 1) - 1)]
                 with m.If(self.build):
                     m.next = "READ"
-            # Reading, comparing and looking at the result overlap.
             with m.State("READ"):
-                m.d.sync += ahead.eq(ahead + 1)
+                m.d.comb += move.eq(1)
                 m.next = "COMPARE"
             with m.State("COMPARE"):
-                m.d.sync += ahead.eq(ahead + 1)
+                m.d.comb += move.eq(1)
                 m.next = "SEARCH"
             with m.State("SEARCH"):
-                m.d.sync += ahead.eq(ahead + 1)
                 with m.If(hit & self.mapped):
                     m.next = "NAME"
                 with m.Elif(hit):
@@ -134,7 +140,7 @@ class HuffmanTables(wiring.Component):
                 with m.Elif(symbol == self.last):
                     next_pass()
                 with m.Else():
-                    m.d.sync += symbol.eq(symbol + 1)
+                    m.d.comb += move.eq(1)
             with m.State("NAME"):
                 m.d.comb += name.eq(1)
                 m.next = "FILL"
@@ -148,7 +154,7 @@ class HuffmanTables(wiring.Component):
                 with m.Elif((row | ~span)[:bits].all()):
                     m.next = "NEXT"
             with m.State("NEXT"):
-                m.d.sync += [symbol.eq(symbol + 1), ahead.eq(symbol + 1)]
+                m.d.comb += [move.eq(1), back.eq(1)]
                 m.next = "READ"
                 with m.If(symbol == self.last):
                     next_pass()

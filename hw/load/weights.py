@@ -69,20 +69,17 @@ class WeightSection(wiring.Component):
         columns = Signal(16, reset_less=True)
         rows = Signal(config.length_bits, reset_less=True)
         run_bits = Signal(4, reset_less=True)
-        last_symbol = Signal(8, reset_less=True)
+        last = Signal(8, reset_less=True)  # symbol
         mapped = Signal(reset_less=True)
         header = [(base, 3), (pointer_base, 3), (columns, 2), (rows, 2)]
-        header += [(run_bits, 1), (last_symbol, 1), (mapped, 1)]
+        header += [(run_bits, 1), (last, 1), (mapped, 1)]
         index = Signal(8, reset_less=True)  # of a header byte, later of a symbol
         byte = self.window[-8:]
 
         sparse = Signal()
-        largest = Signal(8)
-        runs = Signal(reset_less=True)  # which table is being read
-        last = Mux(runs, largest, last_symbol)
+        runs = Signal(reset_less=True)  # which table is read; then `last` is the largest run
         m.d.comb += [
             sparse.eq(run_bits != 0 if config.sparse else 0),
-            largest.eq((1 << run_bits) - 1),
             tables.runs.eq(runs),
             tables.last.eq(last),
             tables.mapped.eq(mapped & ~runs),
@@ -103,6 +100,15 @@ class WeightSection(wiring.Component):
         no_word = Signal()
         last_column = column == columns
         m.d.sync += place.eq(place + advance)
+        first, column_ends, entry_put = Signal(), Signal(), Signal()
+        with m.If(first | column_ends):
+            m.d.sync += column.eq(column + 1)
+            with m.If(first):
+                m.d.sync += column.eq(1)
+        with m.If(first | column_ends | entry_put):
+            m.d.sync += length.eq(length + 1)
+            with m.If(~entry_put):
+                m.d.sync += length.eq(0)
 
         start = (address - length)[: config.weight_address_bits]
         entry = Cat(tables.symbol[: config.code_bits], place[: config.row_bits])
@@ -174,22 +180,22 @@ class WeightSection(wiring.Component):
             with m.State("WAIT"):
                 with m.If(~tables.busy):
                     with m.If(sparse & ~runs):
-                        m.d.sync += runs.eq(1)
+                        m.d.sync += [runs.eq(1), last.eq((1 << run_bits) - 1)]
                         m.next = "LENGTHS"
                     with m.Else():
                         m.next = "FIRST COLUMN"
 
             with m.State("FIRST COLUMN"):
                 m.d.sync += [address.eq(base), pointer.eq(pointer_base)]
-                m.d.sync += [column.eq(1), length.eq(0), place.eq(0), put.eq(0)]
+                m.d.sync += [place.eq(0), put.eq(0)]
+                m.d.comb += first.eq(1)
                 m.next = "LOOK"
             with m.State("LOOK"):
                 m.d.comb += [tables.look.eq(1), tables.look_runs.eq(sparse & ~put)]
                 with m.If(self.ready):
                     m.next = "FOUND"
                 with m.If(place >= rows):
-                    m.d.comb += advance.eq(-rows)
-                    m.d.sync += [column.eq(column + 1), length.eq(0)]
+                    m.d.comb += [advance.eq(-rows), column_ends.eq(1)]
                     with m.If(sparse):
                         m.d.comb += self.pointer.eq(1)
                         m.d.comb += self.write.eq(pointer < config.pointer_depth)
@@ -206,10 +212,11 @@ class WeightSection(wiring.Component):
                 m.next = "LOOK"
                 with m.If(sparse & ~put):
                     m.d.comb += advance.eq(tables.symbol)
-                    m.d.sync += put.eq(tables.symbol != largest)
+                    m.d.sync += put.eq(tables.symbol != last)
                 with m.Else():
                     m.d.comb += self.write.eq(address < config.weight_depth)
-                    m.d.sync += [address.eq(address + 1), length.eq(length + 1)]
+                    m.d.comb += entry_put.eq(1)
+                    m.d.sync += address.eq(address + 1)
                     m.d.comb += advance.eq(1)
                     m.d.sync += put.eq(0)
                     with m.If(~self.write):
