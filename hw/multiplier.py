@@ -1,8 +1,9 @@
 """Pipelined multiplier."""
 
-from amaranth import Module, Signal, signed
+from amaranth import ClockSignal, Const, Instance, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.vendor import LatticeECP5Platform, LatticeICE40Platform
 
 __all__ = ["Multiplier"]
 
@@ -11,7 +12,9 @@ class Multiplier(wiring.Component):
     """Signed product, ``o = a * b``, for the multiplier blocks of an FPGA.
 
     Latency is :data:`LATENCY` = 2 cycles (operand registers, product register); throughput is one
-    product a cycle. The registers have no reset, so that they can go into the block.
+    product a cycle. The registers have no reset, so that they can be those inside the block:
+    Yosys does not move them there on an ECP5, and ties some to constants on an iCE40, so on these
+    parts the block is instantiated. Operands too wide for a block are left to synthesis.
     """
 
     LATENCY = 2
@@ -27,10 +30,87 @@ class Multiplier(wiring.Component):
         })  # fmt: skip
 
     def elaborate(self, platform):
+        widest = max(len(self.a), len(self.b))
+        if isinstance(platform, LatticeECP5Platform) and widest <= 18:
+            return self._ecp5()
+        if isinstance(platform, LatticeICE40Platform) and widest <= 16:
+            return self._ice40()
         m = Module()
         a = Signal.like(self.a, reset_less=True)
         b = Signal.like(self.b, reset_less=True)
         product = Signal.like(self.o, reset_less=True)
         m.d.sync += [a.eq(self.a), b.eq(self.b), product.eq(a * b)]
+        m.d.comb += self.o.eq(product)
+        return m
+
+    def _operands(self, m, width):
+        """The operands, extended to the block's width."""
+        extended = Signal(signed(width), name="a_block"), Signal(signed(width), name="b_block")
+        m.d.comb += [extended[0].eq(self.a), extended[1].eq(self.b)]
+        return extended
+
+    def _ecp5(self):
+        """MULT18X18D. Source: Lattice FPGA-TN-02205, ECP5 sysDSP usage guide."""
+        m = Module()
+        a, b = self._operands(m, 18)
+        product = Signal(36)
+        ports = {}
+        for n in range(18):
+            ports |= {f"i_A{n}": a[n], f"i_B{n}": b[n], f"i_C{n}": Const(0)}
+            ports |= {f"i_SRIA{n}": Const(0), f"i_SRIB{n}": Const(0)}
+        for n in range(36):
+            ports[f"o_P{n}"] = product[n]
+        for n in range(4):
+            ports |= {
+                f"i_CLK{n}": ClockSignal() if n == 0 else Const(0),
+                f"i_CE{n}": Const(1),
+                f"i_RST{n}": Const(0),
+            }
+        for register in ("INPUTA", "INPUTB", "OUTPUT"):
+            ports |= {
+                f"p_REG_{register}_CLK": "CLK0",
+                f"p_REG_{register}_CE": "CE0",
+                f"p_REG_{register}_RST": "RST0",
+            }
+        m.submodules.block = Instance(
+            "MULT18X18D",
+            **ports,
+            p_REG_PIPELINE_CLK="NONE",
+            i_SIGNEDA=Const(1),
+            i_SIGNEDB=Const(1),
+            i_SOURCEA=Const(0),
+            i_SOURCEB=Const(0),
+        )
+        m.d.comb += self.o.eq(product)
+        return m
+
+    def _ice40(self):
+        """SB_MAC16. Source: Lattice FPGA-TN-02007, DSP function usage guide for iCE40."""
+        m = Module()
+        a, b = self._operands(m, 16)
+        product = Signal(32)
+        zeros = (
+            *("AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT"),
+            *("OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT"),
+            *("CI", "ACCUMCI", "SIGNEXTIN"),
+        )
+        m.submodules.block = Instance(
+            "SB_MAC16",
+            p_A_REG=Const(1, 1),
+            p_B_REG=Const(1, 1),
+            p_PIPELINE_16x16_MULT_REG2=Const(1, 1),
+            p_TOPOUTPUT_SELECT=Const(3, 2),
+            p_BOTOUTPUT_SELECT=Const(3, 2),
+            p_A_SIGNED=Const(1, 1),
+            p_B_SIGNED=Const(1, 1),
+            i_CLK=ClockSignal(),
+            i_CE=Const(1),
+            i_A=a,
+            i_B=b,
+            i_C=Const(0, 16),
+            i_D=Const(0, 16),
+            **{f"i_{name}": Const(0) for name in zeros},
+            o_O=product,
+        )
         m.d.comb += self.o.eq(product)
         return m

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..image import MULTIPLIER_BITS, SHIFT_BITS
+from ..multiplier import Multiplier
 
 __all__ = ["Requantize", "record_layout"]
 
@@ -83,16 +84,16 @@ class Requantize(wiring.Component):
             shift = stage(Mux(shift < 0, 0, shift), "s2_shift", signed(SHIFT_BITS))
         right = shift[: SHIFT_BITS - 1]  # 0..31
 
-        # Three stages: partial products, through two registers that a multiplier block may absorb.
+        # Three stages: partial products, and a register behind the multiplier blocks.
         x_high, x_low = x[_SPLIT:].as_signed(), x[:_SPLIT]
         m_high, m_low = multiplier[_SPLIT:], multiplier[:_SPLIT]
 
         def product(a, b, name):
-            a_signed = Signal(signed(18), name=f"{name}_a", reset_less=True)
-            b_signed = Signal(signed(16), name=f"{name}_b", reset_less=True)
-            m.d.sync += [a_signed.eq(a), b_signed.eq(b)]
-            first = stage(a_signed * b_signed, f"{name}_m")
-            return stage(first, f"{name}_p")
+            m.submodules[name] = block = Multiplier(
+                *(len(v) + (not v.shape().signed) for v in (a, b))
+            )
+            m.d.comb += [block.a.eq(a), block.b.eq(b)]
+            return stage(block.o, f"{name}_p")
 
         high_high = product(x_high, m_high, "hh")
         high_low = product(x_high, m_low, "hl")
