@@ -287,7 +287,10 @@ def test_load_chunks_come_again():
 def test_a_chunk_comes_again_only_by_its_tag():
     first, second = load()
     bench = Bench(small_config())
-    bench.exchange(script(first, (*second, 7), (*second, 8), (*second, 7), (Op.RUN, b"", 7)))
+    bench.exchange(
+        script(first, (*second, 7), (*second, 8), (*second, 7), (Op.RUN, b"", 9), (*second, 9))
+    )
+    assert Reply(Op.LOAD, 9, Status.ORDER).frame() in bench.replies
     assert Reply(Op.LOAD, 8, Status.ORDER).frame() in bench.replies
     assert bench.device.runs == 1
 
@@ -322,10 +325,13 @@ def test_a_run_is_not_repeated_for_the_same_tag():
         (Op.OUTPUT, span(0, 13)),
         *load(),
         (Op.RUN, b"", 8),
+        load()[0],
+        (*load()[1], 8),
+        (Op.RUN, b"", 8),
     ]
     bench = Bench(small_config(), stalls=0.1)
     bench.exchange(script(*session))
-    assert bench.device.runs == 4
+    assert bench.device.runs == 5
 
 
 @pytest.mark.parametrize("busy_delay", [1, 2, 3])

@@ -81,9 +81,7 @@ class HostPort(wiring.Component):
         loading = Signal()
         running = Signal()
         starting = Signal(range(_START_CYCLES + 1))
-        ready = Signal()
         state = Signal(State)
-        m.d.comb += ready.eq(self.load_done & (self.load_error == 0))
         with m.If(self.load_error != 0):
             m.d.comb += state.eq(State.FAILED)
         with m.Elif(running):
@@ -219,7 +217,7 @@ class HostPort(wiring.Component):
                     m.d.sync += status.eq(Status.UNKNOWN_OP)
                 with m.Elif(wrong_length):
                     m.d.sync += status.eq(Status.LENGTH)
-                with m.Elif(needs_ready & ~ready):
+                with m.Elif(needs_ready & ~self.load_done):
                     m.d.sync += status.eq(Status.STATE)
                 with m.Elif(request.op == Op.RUN):
                     with m.If(~(last_run & again)):
