@@ -1,9 +1,12 @@
 """Weight sharing: every layer's weights become a few values, found by k-means."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from ..ir import Array, Graph, Node
 from .layers import per_layer
@@ -12,6 +15,7 @@ __all__ = ["Init", "codebook", "share", "share_weights"]
 
 Init = Literal["linear", "density", "random"]
 _ROUNDS = 1000
+_BINS = 1 << 14
 
 
 def share(
@@ -64,7 +68,7 @@ def share_weights(
     clusters = (1 << bits) - int(not zero_free and not nonzero.all())
     if len(values) <= clusters:
         return array
-    centres = _lloyd(values.astype(np.float64), counts, clusters, init)
+    centres = _centres(values.astype(np.float64), counts, clusters, init)
     if array.dtype.kind == "i":
         centres = np.unique(np.rint(centres))
     nearest = centres[np.searchsorted((centres[1:] + centres[:-1]) / 2, values, side="right")]
@@ -83,35 +87,29 @@ def codebook(weight: Array) -> Array:
     return values
 
 
-def _lloyd(values: Array, counts: Array, clusters: int, init: Init) -> Array:
-    """K-means of sorted values on a line: clusters are intervals, so that prefix sums suffice.
+def _centres(values: Array, counts: Array, clusters: int, init: Init) -> Array:
+    """Centres of a k-means of sorted ``values``, each ``counts`` times, in rising order.
 
-    Lloyd's algorithm, as scikit-learn's KMeans from the same centres; a round costs
-    ``clusters * log(values)`` rather than their product. An empty cluster moves to the value that
-    is farthest from its centre.
+    More than ``_BINS`` values are first gathered into that many bins of equal width, each with its
+    mean and its weight; a codebook has at most 256 entries.
     """
+    if len(values) > _BINS:
+        edges = np.linspace(values[0], values[-1], _BINS + 1)[1:-1]
+        bins = np.searchsorted(edges, values)
+        weights = np.bincount(bins, weights=counts, minlength=_BINS)
+        sums = np.bincount(bins, weights=values * counts, minlength=_BINS)
+        values, counts = sums[weights > 0] / weights[weights > 0], weights[weights > 0]
     if init == "linear":
-        centres = np.linspace(values[0], values[-1], clusters)
+        start = np.linspace(values[0], values[-1], clusters)
     elif init == "density":
         share = (np.cumsum(counts) - counts / 2) / counts.sum()
-        centres = np.interp((np.arange(clusters) + 0.5) / clusters, share, values)
+        start = np.interp((np.arange(clusters) + 0.5) / clusters, share, values)
     else:
         rng = np.random.default_rng(0)
-        centres = np.sort(rng.choice(values, clusters, replace=False, p=counts / counts.sum()))
-    total = np.concatenate([[0.0], np.cumsum(values * counts)])
-    number = np.concatenate([[0], np.cumsum(counts)])
-    for _ in range(_ROUNDS):
-        inner = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2)
-        edges = np.concatenate([[0], inner, [len(values)]])
-        sizes = np.diff(number[edges])
-        means = np.diff(total[edges]) / np.maximum(sizes, 1)
-        moved = np.where(sizes > 0, means, 0.0)
-        empty = np.flatnonzero(sizes == 0)
-        if len(empty):
-            distance = np.abs(values - np.repeat(moved, np.diff(edges)))
-            moved[empty] = values[np.argsort(-distance, kind="stable")[: len(empty)]]
-            moved.sort()
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
-    return centres
+        start = rng.choice(values, clusters, replace=False, p=counts / counts.sum())
+    kmeans = KMeans(clusters, init=start[:, None], n_init=1, max_iter=_ROUNDS, tol=0)
+    with warnings.catch_warnings():
+        # Fewer distinct clusters than centres: the codebook is then smaller.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        kmeans.fit(values[:, None], sample_weight=counts)
+    return np.sort(kmeans.cluster_centers_.ravel())
