@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 
+from prunus.boards.board import Board
 from prunus.compiler import evaluate
 from prunus.compiler.load import load_model
 from prunus.compiler.passes.prune import magnitude_mask
@@ -158,10 +159,13 @@ def train(
     return net, accuracy
 
 
-def run_demo(folder: Path | None = None, progress: Progress | None = None) -> Demo:
+def run_demo(
+    folder: Path | None = None, progress: Progress | None = None, *, board: Board | None = None
+) -> Demo:
     """Train, compress, generate, simulate the whole test split through the gates, compare.
 
-    In ``folder`` the build, the Verilog, the figures and a page about them are kept.
+    In ``folder`` the build, the Verilog, the test split, the figures and a page about them are
+    kept. The accelerator has ``PES`` PEs, or what ``board`` holds.
     """
     notify = progress or (lambda what, done, of: None)
     seconds: dict[str, float] = {}
@@ -179,7 +183,8 @@ def run_demo(folder: Path | None = None, progress: Progress | None = None) -> De
     notify("compressing", 0, 0)
     shared = share(load_model(net), WEIGHT_BITS)
     accuracy["shared"] = _score(evaluate.output(shared, digits.x_test), digits)
-    build = compile_graph(shared, calibration=digits.x_train, options=Options(pes=PES))
+    options = Options(pes=PES)
+    build = compile_graph(shared, calibration=digits.x_train, options=options, board=board)
     build = dataclasses.replace(
         build, settings=build.settings | {"density": DENSITY, "weight_bits": WEIGHT_BITS}
     )
@@ -192,7 +197,7 @@ def run_demo(folder: Path | None = None, progress: Progress | None = None) -> De
     demo = Demo(accuracy, build, simulation, seconds)
     if folder is not None:
         notify("writing", 0, 0)
-        _keep(demo, folder)
+        _keep(demo, digits, folder)
     return demo
 
 
@@ -200,11 +205,13 @@ def _score(outputs: NDArray[Any], digits: Digits) -> float:
     return float(np.mean(outputs.argmax(axis=1) == digits.y_test))
 
 
-def _keep(demo: Demo, folder: Path) -> None:
+def _keep(demo: Demo, digits: Digits, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_build(demo.build, folder / "build")
     simulated = demo.simulation.summary()
     (folder / "build" / "simulation.json").write_text(json.dumps(simulated, indent=1) + "\n")
     write_verilog(demo.build, folder / "verilog")
+    np.save(folder / "inputs.npy", digits.x_test)
+    np.save(folder / "labels.npy", digits.y_test)
     (folder / "report.html").write_text(report_html(demo.build, simulated), encoding="utf-8")
     (folder / "demo.json").write_text(json.dumps(demo.summary(), indent=1) + "\n")

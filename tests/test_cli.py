@@ -373,6 +373,12 @@ def test_build_refuses_what_cannot_fit(run, tmp_path):
     refused(run, 2, "icebreaker: the accelerator needs ", *arguments)
 
 
+def test_demo_refuses(run, tmp_path):
+    refused(run, 2, "unknown board 'x'", "demo", "--board", "x")
+    (tmp_path / "file").write_text("")
+    refused(run, 2, "is a file", "demo", "-o", tmp_path / "file")
+
+
 def test_flash_needs_a_bitstream(run, tmp_path):
     refused(run, 1, "holds no finished build", "flash", tmp_path)
 

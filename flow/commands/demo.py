@@ -32,14 +32,18 @@ STEPS = {
     metavar="DIR",
     help="Keep the build, the Verilog and the figures.",
 )
+@click.option("--board", metavar="NAME", help="Sizes for a board, instead of 4 PEs.")
 @json_option
-def demo_command(output: Path | None, as_json: bool) -> int:
+def demo_command(output: Path | None, board: str | None, as_json: bool) -> int:
     """Train, compress, generate and prove a small network on scikit-learn's digits."""
+    from prunus.boards.registry import find_board
+
+    chosen = None if board is None else find_board(board)
     with progress() as report:
         report("importing the tools", 0, 0)
         from ..demo import run_demo
 
-        result = run_demo(output, report)
+        result = run_demo(output, report, board=chosen)
     show(result.summary(), as_json, lambda console: _draw(console, result, output))
     if not result.simulation.bit_exact:
         raise Failed(f"the gates differ: {result.simulation.first_mismatches[0]}")
@@ -104,7 +108,10 @@ def _draw(console: Console, demo: "Demo", output: Path | None) -> None:
     console.print(Panel(facts, title="The accelerator, simulated as gates", title_align="left"))
     if output is not None:
         where = escape(str(output))
-        console.print(f"Kept in {where}: build/, verilog/accelerator.v, report.html, demo.json")
+        console.print(
+            f"Kept in {where}: build/, verilog/accelerator.v, inputs.npy, labels.npy, "
+            "report.html, demo.json"
+        )
 
 
 def _sizes(demo: "Demo") -> list[int]:
