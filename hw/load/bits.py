@@ -1,6 +1,6 @@
 """Bits of a section, from bytes."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -92,10 +92,15 @@ class BitReader(wiring.Component):
         with m.Elif(opening | transfer):
             m.d.sync += to_come.eq(to_come + 1)
 
+        # The window, by a shifter that keeps only what its next stages can reach.
         bits = Cat(*reversed(held))
+        for stage in reversed(range(len(position))):
+            reach = self.width + (1 << stage) - 1
+            moved = bits[: -(1 << stage)] if len(bits) > 1 << stage else bits[:0]
+            bits = Mux(position[stage], _top(moved, reach), _top(bits, reach))
         m.d.comb += [
             kept.eq(count - drop),
-            self.window.eq((bits << position)[len(bits) - self.width : len(bits)]),
+            self.window.eq(bits),
             self.ready.eq((kept >= needed) | self.ended),
             self.empty.eq(self.ended & (kept == 0)),
             self.overrun.eq(position > count << 3),
@@ -114,3 +119,9 @@ class BitReader(wiring.Component):
         with m.If(self.open | self.skip):
             m.d.sync += [count.eq(0), position.eq(0)]
         return m
+
+
+def _top(bits, count):
+    """The first `count` bits, with zeros behind them where there are fewer."""
+    missing = max(0, count - len(bits))
+    return Cat(Const(0, missing), bits)[-count:]

@@ -21,7 +21,9 @@ class FieldReader(wiring.Component):
     busy : Out(1)
         High from the cycle after ``read`` until the field is there.
     value : Out(32)
-        The field; above it zeros, or copies of its sign.
+        The field, above it zeros; of a ``signed`` one in no particular form.
+    number : Out(32)
+        The field; above it zeros, or copies of the sign of a ``signed`` one.
     extra : Out(extra_width)
         The field that was read with ``to_extra``.
     """
@@ -40,6 +42,7 @@ class FieldReader(wiring.Component):
             "signed": In(1),
             "busy": Out(1),
             "value": Out(32),
+            "number": Out(32),
             "extra": Out(extra_width),
         })  # fmt: skip
 
@@ -53,7 +56,8 @@ class FieldReader(wiring.Component):
         target_extra = Signal(reset_less=True)
         by_eight = left[3:] != 0
         m.d.comb += [
-            self.value.eq(value ^ negative.replicate(32)),
+            self.value.eq(value),
+            self.number.eq(value ^ negative.replicate(32)),
             self.extra.eq(extra),
             self.busy.eq(left != 0),
             self.consume.eq(self.busy & self.ready),

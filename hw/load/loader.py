@@ -121,6 +121,7 @@ class Loader(wiring.Component):
             tables.empty.eq(reader.empty),
             tables.busy.eq(fields.busy),
             tables.value.eq(fields.value),
+            tables.number.eq(fields.number),
             tables.extra.eq(fields.extra),
         ]
 

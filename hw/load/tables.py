@@ -29,7 +29,7 @@ class TableSections(wiring.Component):
         Begin a section; ``kind`` must be held.
     ready, empty : In
         Of the bit reader.
-    read, bits, to_extra, signed : Out; busy, value, extra : In
+    read, bits, to_extra, signed : Out; busy, value, number, extra : In
         The field reader.
     write, target, unit, address, data : Out
         A write, as on the bus.
@@ -62,6 +62,7 @@ class TableSections(wiring.Component):
             "signed": Out(1),
             "busy": In(1),
             "value": In(32),
+            "number": In(32),
             "extra": In(self.extra_width),
             "write": Out(1),
             "target": Out(Target),
@@ -100,8 +101,8 @@ class TableSections(wiring.Component):
             self.data.eq(
                 Mux(
                     records,
-                    Cat(self.value[:MULTIPLIER_BITS], self.extra[:SHIFT_BITS]),
-                    Cat(self.value, self.extra[: self.place_bits]),
+                    Cat(self.number[:MULTIPLIER_BITS], self.extra[:SHIFT_BITS]),
+                    Cat(self.number, self.extra[: self.place_bits]),
                 )
             ),
         ]
