@@ -90,7 +90,7 @@ class Pe(wiring.Component):
             ]
             return bank
 
-        # Look up: which entries the column has. A column without any goes no further.
+        # Look up: which entries the column has.
         column = data.StructLayout({
             "start": config.weight_address_bits,
             "length": config.length_bits,
@@ -105,7 +105,7 @@ class Pe(wiring.Component):
             s1_valid.eq(self.i.valid),
             s1_value.eq(self.i.p.value),
             s1_address.eq(self.i.p.address),
-            s2_valid.eq(s1_valid & (s1.length != 0)),
+            s2_valid.eq(s1_valid),
             s2.eq(s1),
         ]
         m.d.comb += [s1.value.eq(s1_value), s1.start.eq(s1_address), s1.length.eq(self.rows)]
@@ -120,10 +120,10 @@ class Pe(wiring.Component):
             with m.If(~self.dense):
                 m.d.comb += Cat(s1.start, s1.length).eq(pointers.r_data)
 
-        # Queue.
+        # Queue the column if it has any.
         m.submodules.queue = queue = SyncFIFO(width=s2.shape().size, depth=self.places)
         head = data.View(column, queue.r_data)
-        m.d.comb += [queue.w_data.eq(s2), queue.w_en.eq(s2_valid)]
+        m.d.comb += [queue.w_data.eq(s2), queue.w_en.eq(s2_valid & (s2.length != 0))]
         m.d.sync += self.room.eq(queue.level < config.queue_depth)
 
         # Walk: an entry a cycle; the next column starts in the cycle after the last entry.
