@@ -113,7 +113,7 @@ def test_zero_words_hide_behind_work():
 
 
 def test_longest_layer():
-    config = small(act_word=64, act_depth=1024, pointer_depth=1 << 16, lanes=1)
+    config = small(act_word=32, act_depth=2048, pointer_depth=1 << 16, lanes=1)
     activations = np.zeros(65535, dtype=np.int8)
     activations[[0, 40000, 65534]] = 3, -4, 5
     (emitted,) = scan(config, [(layer(), activations)])
