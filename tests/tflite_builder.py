@@ -74,6 +74,14 @@ def options(builder, op):
         "RESHAPE": "ReshapeOptions",
         "QUANTIZE": "QuantizeOptions",
         "DEQUANTIZE": "DequantizeOptions",
+        "CONV_2D": "Conv2DOptions",
+        "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+        "AVERAGE_POOL_2D": "Pool2DOptions",
+        "MAX_POOL_2D": "Pool2DOptions",
+        "ADD": "AddOptions",
+        "MEAN": "ReducerOptions",
+        "PAD": "PadOptions",
+        "CONCATENATION": "ConcatenationOptions",
     }.get(op.code)
     if name is None or op.custom:
         return None, 0
@@ -170,18 +178,19 @@ def build(tensors, ops, inputs, outputs, subgraphs=1):
     return bytes(builder.Output())
 
 
-def reference(model, x):
-    """Every output of the reference kernels for each sample of ``x``, as one array."""
+def reference(model, *x):
+    """Every output of the reference kernels for each sample of the inputs ``x``, as one array."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     runner = Interpreter(
         model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
     )
     runner.allocate_tensors()
-    (i,), (o,) = runner.get_input_details(), runner.get_output_details()
+    inputs, (o,) = runner.get_input_details(), runner.get_output_details()
     results = []
-    for sample in x:
-        runner.set_tensor(i["index"], np.asarray(sample)[None].astype(i["dtype"]))
+    for samples in zip(*x, strict=True):
+        for i, sample in zip(inputs, samples, strict=True):
+            runner.set_tensor(i["index"], np.asarray(sample)[None].astype(i["dtype"]))
         runner.invoke()
         results.append(runner.get_tensor(o["index"])[0].copy())
     return np.array(results)
