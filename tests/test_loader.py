@@ -1,0 +1,325 @@
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+from load_support import apply_writes, differences, random_image, small
+
+from prunus.compiler import image as sections
+from prunus.compiler.image import WeightLayout
+from prunus.hw.image import ImageError, Kind, LoadError, Section, pack
+from prunus.hw.load.loader import Loader
+from prunus.sim.image import Network, read_image
+
+
+class Result:
+    """How a load ended."""
+
+    def __init__(self, error, done, writes, network, image_id, cycles):
+        self.error = LoadError(error)
+        self.done = done
+        self.writes = writes
+        self.network = Network(**network)
+        self.image_id = image_id
+        self.cycles = cycles
+
+
+def load(config, *images, gaps=0.0, seed=0, settle=2500) -> list[Result]:
+    """Load one image after the other into one loader; a restart between them."""
+    dut = Loader(config)
+    results = []
+    rng = random.Random(seed)
+
+    async def testbench(ctx):
+        for number, image in enumerate(images):
+            if number:
+                ctx.set(dut.i.valid, 0)
+                ctx.set(dut.restart, 1)
+                await ctx.tick()
+                ctx.set(dut.restart, 0)
+            writes = []
+            sent, quiet = 0, 0
+            while quiet < settle:
+                valid = sent < len(image) and rng.random() >= gaps
+                ctx.set(dut.i.valid, valid)
+                ctx.set(dut.i.payload, image[sent] if valid else 0xA5)
+                _, _, ready, valid_write, *write, error, done = await ctx.tick().sample(
+                    dut.i.ready,
+                    dut.bus.valid,
+                    dut.bus.target,
+                    dut.bus.unit,
+                    dut.bus.address,
+                    dut.bus.data,
+                    dut.error,
+                    dut.done,
+                )
+                if valid_write:
+                    writes.append((write[0].value, *write[1:]))
+                sent += valid and ready
+                quiet = 0 if valid and ready or valid_write else quiet + 1
+                if error or done:
+                    break
+            assert not (error and done)
+            assert sent == len(image) or not done
+            network = {name: ctx.get(dut.network[name]) for name in Network.__slots__}
+            results.append(
+                Result(error, done, writes, network, ctx.get(dut.image_id), ctx.get(dut.cycles))
+            )
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.run()
+    return results
+
+
+def check(config, *images, **how):
+    results = load(config, *images, **how)
+    for image, result in zip(images, results, strict=True):
+        assert result.error == LoadError.NONE
+        assert result.done
+        found = apply_writes(result.writes, result.network, config)
+        assert differences(found, read_image(image, config)) == []
+    return results
+
+
+CONFIGS = [
+    dict(),
+    dict(pes=1, lanes=1),
+    dict(pes=4, lanes=1, huffman_bits=4),
+    dict(code_bits=8, huffman_bits=9),
+    dict(code_bits=8, sparse=False, huffman_bits=8),
+    dict(code_bits=4, huffman_bits=10, acc_rows=8, weight_depth=128),
+    dict(code_bits=2, huffman_bits=3, pes=6),
+]
+
+
+@pytest.mark.parametrize("changes", CONFIGS, ids=str)
+def test_fills_the_memories(changes):
+    config = small(**changes)
+    check(config, random_image(config, 1), settle=4000)
+    check(config, random_image(config, 2), settle=4000, gaps=0.6)
+
+
+@pytest.mark.parametrize("huffman_bits", [1, 13, pytest.param(15, marks=pytest.mark.slow)])
+def test_shortest_and_longest_codes(huffman_bits):
+    config = small(code_bits=1, sparse=False, huffman_bits=huffman_bits)
+    check(config, random_image(config, 1), settle=(2 << huffman_bits) + 500)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_layers(seed):
+    rng = np.random.default_rng(seed)
+    config = small(weight_depth=300, pointer_depth=40, huffman_bits=int(rng.integers(4, 9)))
+    columns, rows = int(rng.integers(3, 30)), int(rng.integers(1, 7))
+    image = random_image(config, seed, columns=columns, rows=rows, density=rng.random() ** 2)
+    check(config, image, gaps=rng.random() * 0.5, seed=seed)
+
+
+def layer_image(config, codes, present=None):
+    layer, _ = sections.weights(WeightLayout(codes, present), config)
+    return pack([sections.network(0, 4, 1, 4, config), layer], config.hash)
+
+
+def test_empty_layers_and_single_symbols():
+    config = small(pointer_depth=64, weight_depth=300)
+    zeros = np.zeros((4, 45, 6), int)
+    check(
+        config,
+        layer_image(config, zeros, zeros > 0),
+        layer_image(config, zeros + 15, zeros == 0),
+        layer_image(config, zeros + 15),
+        layer_image(config, zeros),
+    )
+
+
+def test_weights_fill_the_whole_memory():
+    config = small(weight_depth=36, pointer_depth=6)
+    codes = np.arange(4 * 36).reshape(4, 6, 6) % 16
+    present = np.ones(codes.shape, bool)
+    present[1, 5] = present[2] = False
+    check(config, layer_image(config, codes, present), layer_image(config, codes))
+
+
+def test_cycles_of_a_weight():
+    config = small(huffman_bits=4, weight_depth=1024, pointer_depth=200)
+    codes = np.random.default_rng(0).integers(0, 16, (4, 100, 3))
+    present = np.zeros(codes.shape, bool)
+    present[:, :, 1] = True  # every run is 2, but for the first one and the end
+    half, whole, sparse_half, sparse = check(
+        config,
+        layer_image(config, codes[:, :50]),
+        layer_image(config, codes),
+        layer_image(config, codes[:, :50], present[:, :50]),
+        layer_image(config, codes, present),
+    )
+    assert whole.cycles - half.cycles == 2 * 4 * 50 * 3
+    assert sparse.cycles - sparse_half.cycles == (4 + 1) * 4 * 50  # an entry, and its column
+
+
+def test_image_id_is_of_all_crcs():
+    config = small()
+    image = random_image(config, 0)
+    identity, position = int.from_bytes(image[12:16], "big"), 16
+    while position < len(image):
+        position += 4 + int.from_bytes(image[position + 1 : position + 4], "big")
+        identity ^= int.from_bytes(image[position : position + 4], "big")
+        position += 4
+    assert check(config, image)[0].image_id == identity
+
+
+TINY = dict(pes=1, lanes=1, huffman_bits=4, code_bits=2, program_depth=1)
+
+
+def tiny_image(config):
+    return pack([sections.network(1, 2, 3, 4, config), *tiny_sections(config)], config.hash)
+
+
+def tiny_sections(config):
+    codes = np.array([[[0, 3], [1, 0], [0, 2]]])
+    return [
+        sections.program([], config),
+        sections.codebook(0, [1, -2, 3], config),
+        sections.channels(0, [-3, 9], [0, 0], [1, 5], config),
+        sections.records(0, [1 << 30, (1 << 31) - 1], [-32, 31], config),
+        sections.weights(WeightLayout(codes, codes > 0, 60), config)[0],
+        sections.weights(WeightLayout(codes[:, :2], None, 3), config)[0],
+    ]
+
+
+def test_every_flipped_byte_is_refused():
+    """In one loader: so every error is also left behind by a restart."""
+    config = small(**TINY)
+    good = tiny_image(config)
+    images = []
+    for at in range(len(good)):
+        damaged = bytearray(good)
+        damaged[at] ^= 1 << at % 8
+        images.append(bytes(damaged))
+    *bad, last = load(config, *images, good, settle=300)
+    assert [result.done for result in bad] == [0] * len(bad)
+    # Of those that are not refused, a length has grown: the loader waits for more.
+    waiting = [at for at, result in enumerate(bad) if result.error == LoadError.NONE]
+    assert len(waiting) < 2 * 8
+    assert {bad[at].error for at in range(4)} == {LoadError.MAGIC}
+    assert {bad[at].error for at in (4, 5)} == {LoadError.VERSION}
+    assert {bad[at].error for at in range(6, 16)} == {LoadError.HEADER_CRC}
+    assert {bad[at].error for at in range(len(bad) - 4, len(bad))} == {LoadError.SECTION_CRC}
+    assert last.done
+    assert (
+        differences(apply_writes(last.writes, last.network, config), read_image(good, config)) == []
+    )
+
+
+def test_a_cut_image_is_never_done():
+    config = small(**TINY)
+    good = tiny_image(config)
+    cuts = [good[:at] for at in range(0, len(good), 7)] + [good[:-1]]
+    for result in load(config, *cuts, settle=300):
+        assert not result.done
+        assert result.error == LoadError.NONE
+
+
+def header(config_hash, *, version=1, count=1):
+    head = struct.pack(">4sHHI", b"PRNS", version, count, config_hash)
+    return head + struct.pack(">I", zlib.crc32(head))
+
+
+def test_errors_are_named():
+    config = small(**TINY)
+    network = sections.network(0, 4, 1, 4, config)
+    short = Section(Kind.NETWORK, network.payload[:-1])
+    program = sections.program([], config)
+
+    def image(*parts):
+        return pack(list(parts), config.hash)
+
+    unknown = bytearray(image(network, program))
+    at = len(image(network))
+    unknown[at] = 9
+    cases = [
+        (LoadError.MAGIC, b"JUNK" + bytes(60)),
+        (LoadError.VERSION, header(config.hash, version=2)),
+        (LoadError.CONFIG, header(config.hash ^ 1)),
+        (LoadError.SECTION_KIND, header(config.hash, count=0)),
+        (LoadError.SECTION_KIND, image(program)),
+        (LoadError.SECTION_KIND, bytes(unknown)),
+        (LoadError.SECTION_LENGTH, image(short)),
+        (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, b""))),
+        (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, bytes(31)))),
+        (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, bytes(33)))),
+        (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, bytes(64)))),
+        (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, b"\x10" + bytes(31)))),
+    ]
+    results = load(config, *(raw for _, raw in cases), settle=300)
+    assert [result.error for result in results] == [expected for expected, _ in cases]
+    assert not any(result.done for result in results)
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_behind_a_good_crc_it_agrees_with_the_model(number):
+    """What is wrong in a payload is refused as the model does, and what is not is loaded."""
+    config = small(**TINY, acc_rows=6, channel_depth=3, record_depth=3)
+    parts = [sections.network(1, 2, 3, 4, config), *tiny_sections(config)]
+    good = parts[number].payload
+    rng = random.Random(number)
+    images, expected = [], []
+    for bit in range(0, 8 * len(good), 7 if len(good) > 30 else 3):
+        payload = bytearray(good)
+        payload[bit // 8] ^= 0x80 >> bit % 8
+        if not rng.randrange(8):
+            payload = payload[: bit // 8 + 1]
+        elif not rng.randrange(8):
+            payload += bytes(3)
+        parts[number] = Section(parts[number].kind, bytes(payload))
+        # Behind NETWORK, only what was damaged.
+        images.append(pack([parts[0], *([parts[number]] if number else [])], config.hash))
+        try:
+            expected.append(read_image(images[-1], config))
+        except ImageError:
+            expected.append(None)
+    found = load(config, *images, settle=400)
+    for memories, result in zip(expected, found, strict=True):
+        assert result.done == (memories is not None)
+        assert (result.error == LoadError.NONE) == (memories is not None)
+        if memories is None:
+            assert result.error in (LoadError.SECTION_LENGTH, LoadError.CODE)
+        else:
+            assert differences(apply_writes(result.writes, result.network, config), memories) == []
+    for result in found:  # nothing was ever written out of range
+        for target, unit, address, data in result.writes:
+            depth = [config.weight_depth, config.pointer_depth, 8, 3, 3, 8][target]
+            assert unit == 0 and address < depth
+            assert target != 3 or (data >> 32) < 6
+
+
+def test_bytes_after_the_end_are_swallowed():
+    config = small(**TINY)
+    good = tiny_image(config)
+    dut = Loader(config)
+
+    async def testbench(ctx):
+        ctx.set(dut.i.valid, 1)
+        for byte in good:
+            ctx.set(dut.i.payload, byte)
+            for _ in range(300):
+                _, _, ready = await ctx.tick().sample(dut.i.ready)
+                if ready:
+                    break
+        for _ in range(30):
+            await ctx.tick()
+        assert ctx.get(dut.done)
+        for _ in range(30):
+            assert ctx.get(dut.i.ready)
+            await ctx.tick()
+        assert ctx.get(dut.done) and not ctx.get(dut.error)
+        ctx.set(dut.restart, 1)
+        await ctx.tick()
+        assert not ctx.get(dut.done) and not ctx.get(dut.i.ready)
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.run()
