@@ -7,7 +7,7 @@ import pkgutil
 
 import numpy as np
 import pytest
-from support import ROOT, data_dir, needs_data
+from support import data_dir, needs_data
 from tflite_builder import OpSpec, TensorSpec, build
 
 import prunus.boards
@@ -495,9 +495,3 @@ def test_no_arguments_is_a_bad_call(run):
 def test_what_is_not_supported_is_named(run, tmp_path, model):
     path = data_dir() / "mlperf_tiny" / "models" / model
     refused(run, 2, path.name, "compile", path, "-o", tmp_path / "b")
-
-
-def test_readme_names_no_command_that_is_not_there():
-    text = (ROOT / "README.md").read_text()
-    words = [line.split() for line in text.splitlines() if line.lstrip().startswith("prunus ")]
-    assert {line[1] for line in words} <= set(cli.cli.commands)
