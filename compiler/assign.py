@@ -16,7 +16,8 @@ def assign_rows(work: Int, pes: int, lanes: int, max_rows: int) -> tuple[Int, In
     ``work`` (outputs,) is the number of non-zero weights of each output. Output o may go to any PE
     of its lane (``pe % lanes == o % lanes``), which is what lets the vector unit take ``lanes``
     outputs a cycle in natural order. Returns the PE and the accumulator of each output. Longest
-    processing time first (Graham, 1969), at most ``max_rows`` rows a PE.
+    processing time first (Graham, 1969), at most ``max_rows`` rows a PE; then rows change places
+    as long as that takes work from the busiest PE of a lane.
 
     Raises
     ------
@@ -40,8 +41,38 @@ def assign_rows(work: Int, pes: int, lanes: int, max_rows: int) -> tuple[Int, In
             pe[output], row[output] = choice, used
             if used + 1 < max_rows:
                 heapq.heappush(heap, (load + int(work[output]), used + 1, choice))
+        _exchange(work, pe, members, range(lane, pes, lanes))
     # Neighbouring outputs in neighbouring accumulators: numbered in natural order inside a PE.
     order = np.lexsort((np.arange(outputs), pe))
     starts = np.searchsorted(pe[order], np.arange(pes))
     row[order] = np.arange(outputs) - starts[pe[order]]
     return pe, row
+
+
+def _exchange(work: Int, pe: Int, members: Int, choices: range) -> None:
+    """Swap rows of the busiest PE with lighter ones until no swap makes it less busy.
+
+    First-fit by size ends uneven when rows are much alike: it decides by number, not by weight.
+    """
+    rows = {choice: members[pe[members] == choice] for choice in choices}
+    loads = {choice: int(work[mine].sum()) for choice, mine in rows.items()}
+    while True:
+        busiest = max(choices, key=loads.__getitem__)
+        for other in sorted(choices, key=loads.__getitem__):
+            gap = loads[busiest] - loads[other]
+            if gap < 2 or not len(rows[other]):
+                continue
+            change = work[rows[busiest]][:, None] - work[rows[other]][None, :]
+            # The best change is half of the gap; 0 and the whole gap change nothing.
+            excess = np.abs(2 * change - gap)
+            i, j = np.unravel_index(np.argmin(excess), excess.shape)
+            if excess[i, j] < gap:
+                break
+        else:
+            return
+        moved = int(change[i, j])
+        first, second = rows[busiest][i], rows[other][j]
+        rows[busiest][i], rows[other][j] = second, first
+        pe[first], pe[second] = other, busiest
+        loads[busiest] -= moved
+        loads[other] += moved
