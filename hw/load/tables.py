@@ -77,7 +77,7 @@ class TableSections(wiring.Component):
         m = Module()
         config = self.config
         address = Signal(len(self.address) + 1, reset_less=True)
-        lane = Signal(range(config.lanes), reset_less=True)
+        lane = Signal(bits_for(config.lanes - 1), reset_less=True)
         left = Signal(16, reset_less=True)
         value_bits = Signal(6, reset_less=True)
         end_seen = Signal()
