@@ -1,6 +1,6 @@
 """One processing element."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -93,8 +93,8 @@ class Pe(wiring.Component):
         # Look up: which entries the column has.
         column = data.StructLayout({
             "start": config.weight_address_bits,
-            "length": config.length_bits,
             "value": signed(9),
+            "length": config.length_bits,
         })  # fmt: skip
         s1_valid, s2_valid = Signal(), Signal()
         s1 = Signal(column)
@@ -121,9 +121,10 @@ class Pe(wiring.Component):
                 m.d.comb += Cat(s1.start, s1.length).eq(pointers.r_data)
 
         # Queue the column if it has any.
-        m.submodules.queue = queue = SyncFIFO(width=s2.shape().size, depth=self.places)
-        head = data.View(column, queue.r_data)
-        m.d.comb += [queue.w_data.eq(s2), queue.w_en.eq(s2_valid & (s2.length != 0))]
+        queued = s2 if config.sparse else Cat(s2.start, s2.value)
+        m.submodules.queue = queue = SyncFIFO(width=len(Value.cast(queued)), depth=self.places)
+        head = data.View(column, Cat(queue.r_data, self.rows)[: column.size])
+        m.d.comb += [queue.w_data.eq(queued), queue.w_en.eq(s2_valid & (s2.length != 0))]
         m.d.sync += self.room.eq(queue.level < config.queue_depth)
 
         # Walk: an entry a cycle; the next column starts in the cycle after the last entry.
