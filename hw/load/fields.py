@@ -25,7 +25,7 @@ class FieldReader(wiring.Component):
     number : Out(32)
         The field; above it zeros, or copies of the sign of a ``signed`` one.
     extra : Out(extra_width)
-        The field that was read with ``to_extra``.
+        The field that was read with ``to_extra``; above it older ones.
     """
 
     def __init__(self, *, window_bits: int, extra_width: int):
