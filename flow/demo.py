@@ -1,9 +1,11 @@
 """A small network from nothing to proven gates: trained, pruned, shared, coded, simulated."""
 
+import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,7 +142,7 @@ def train(
                     weight *= mask
 
     accuracy = {}
-    with threadpool_limits(1):  # the matrices are too small to share
+    with threadpool_limits(1), _interruptible():  # the matrices are too small to share
         for n in range(epochs):
             progress("training", n, epochs)
             epoch(None)
@@ -157,6 +159,17 @@ def train(
         progress("pruning and healing", done, done)
         accuracy["pruned"] = float(net.score(digits.x_test, digits.y_test))
     return net, accuracy
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the training: scikit-learn turns it into a warning and goes on."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", "Training interrupted by user")
+        try:
+            yield
+        except UserWarning as warning:
+            raise KeyboardInterrupt from warning
 
 
 def run_demo(

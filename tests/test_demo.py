@@ -85,3 +85,13 @@ def test_masks_hold_while_it_heals():
     for weight in net.coefs_:
         assert np.count_nonzero(weight) == round(demo.DENSITY * weight.size)
     assert all(done <= of for _, done, of in steps) and steps[-1][1] == steps[-1][2]
+
+
+def test_an_interrupt_ends_the_training(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    # In the middle of a step, where scikit-learn would swallow it.
+    monkeypatch.setattr(MLPClassifier, "_backprop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        demo.train(demo.load_split(), lambda *_: None, epochs=1, healing=1)
