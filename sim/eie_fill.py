@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from prunus.hw.config import Config
 
-__all__ = ["Fill", "fill"]
+__all__ = ["Fill", "dealt", "fill"]
 
 Ints = npt.NDArray[np.int64]
 
