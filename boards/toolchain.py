@@ -89,7 +89,8 @@ FAMILIES: dict[str, Family] = {
         pack_tool="icepack",
         pack=("top.asc", "top.bin"),
         bitstream="bin",
-        synth_opts="-dsp -abc9 -device u",
+        # No -dsp: hw.multiplier instantiates its blocks, into which that pass would fold adders wrongly.
+        synth_opts="-abc9 -device u",
         kinds={
             "ICESTORM_LC": "LUT",
             "ICESTORM_RAM": "BRAM",

@@ -1,6 +1,6 @@
 """The sequencer: runs the program, layer by layer."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -67,18 +67,20 @@ class Sequencer(wiring.Component):
             program.w_en.eq(w_valid),
         ]
 
-        # Words arrive first to last, so the first ends up in the most significant bits.
+        # The first word has the most significant bits. Each has registers of its own, so that bits
+        # which this configuration does not use take none.
         unused = 8 * DESCRIPTOR_BYTES - len(self.layer.as_value())
-        raw = Signal(8 * DESCRIPTOR_BYTES, reset_less=True)
-        m.d.comb += self.layer.eq(raw[unused:])
+        words = [Signal(WORD_BITS, name=f"word_{n}", reset_less=True) for n in range(_WORDS)]
+        m.d.comb += self.layer.eq(Cat(*reversed(words))[unused:])
 
         address = Signal(program.r_addr.shape())
         count = Signal(range(_WORDS + 1))
-        arriving = Signal()
+        arriving = Signal(_WORDS)
         m.d.comb += program.r_addr.eq(address)
-        m.d.sync += arriving.eq(program.r_en)
-        with m.If(arriving):
-            m.d.sync += raw.eq(Cat(program.r_data, raw[:-WORD_BITS]))
+        m.d.sync += arriving.eq(Mux(program.r_en, 1 << count, 0))
+        for word, arrives in zip(words, arriving, strict=True):
+            with m.If(arrives):
+                m.d.sync += word.eq(program.r_data)
 
         m.d.comb += self.busy.eq(1)
         with m.FSM():
@@ -92,7 +94,7 @@ class Sequencer(wiring.Component):
                 with m.If(count != _WORDS):
                     m.d.comb += program.r_en.eq(1)
                     m.d.sync += [count.eq(count + 1), address.eq(address + 1)]
-                with m.Elif(~arriving):
+                with m.Elif(~arriving.any()):
                     m.d.sync += count.eq(0)
                     m.next = "DECODE"
             with m.State("DECODE"):

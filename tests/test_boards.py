@@ -96,7 +96,7 @@ def test_plan(name):
     assert re.search(r"read_rtlil top.il\nrename -hide w:\*\[\*\]\n", script)
     pins = next(text for file, text in made.files.items() if file.endswith((".lpf", ".pcf")))
     if board.family == "ice40":
-        assert "synth_ice40 -dsp -abc9 -device u -top top" in script
+        assert "synth_ice40 -abc9 -device u -top top" in script
         assert "set_frequency clock 24.0\n" in pins and "SB_PLL40_PAD" in made.files["top.il"]
         assert {"set_io uart_0__rx__io 6", "set_io uart_0__tx__io 9"} <= set(pins.splitlines())
     else:

@@ -67,7 +67,10 @@ class Requantize(wiring.Component):
         # Stage 1: bias.
         x = stage(self.acc + self.bias, "s1_x", signed(self.config.acc_width))
         multiplier = stage(self.record.multiplier, "s1_multiplier")
-        shift = stage(self.record.shift, "s1_shift")
+        # A shift by the whole width gives zero, as any further would, and keeps the adders narrow.
+        longest = min(31, (32 if self.config.left_shift_bits else self.config.acc_width) + 2)
+        too_long = self.record.shift > longest
+        shift = stage(Mux(too_long, longest, self.record.shift), "s1_shift", signed(SHIFT_BITS))
 
         # Stage 2, where a layer scales up: shift left, saturating; what saturates is far outside
         # the clamp, because such a layer does not shift right behind the multiplier.
@@ -82,7 +85,7 @@ class Requantize(wiring.Component):
             )
             multiplier = stage(multiplier, "s2_multiplier")
             shift = stage(Mux(shift < 0, 0, shift), "s2_shift", signed(SHIFT_BITS))
-        right = shift[: SHIFT_BITS - 1]  # 0..31
+        right = shift[: longest.bit_length()]
 
         # Three stages: partial products, and a register behind the multiplier blocks.
         x_high, x_low = x[_SPLIT:].as_signed(), x[:_SPLIT]
@@ -116,14 +119,14 @@ class Requantize(wiring.Component):
         # Rounding at bit 31: always for the double rule, else only where no shift follows.
         y = Signal(signed(len(x) + 2))
         m.d.comb += y.eq((p_top + Mux(self.double_round | (right == 0), 1, 0)) >> 1)
-        half = Signal(unsigned(31))
+        half = Signal(unsigned(longest))
         m.d.comb += half.eq((1 << right) >> 1)
         y = stage(y, "s8_y")
         half = stage(half, "s8_half")
         right = stage(right, "s8_right")
 
         # Rounding at the shift, then the shift.
-        rounded = Signal(signed(max(len(y), 32) + 1))
+        rounded = Signal(signed(max(len(y), longest + 1) + 1))
         borrow = Signal()
         m.d.comb += borrow.eq(self.double_round & (y < 0) & (right != 0))
         m.d.comb += rounded.eq(y + (half - borrow))
