@@ -1,13 +1,12 @@
 """Runs a graph on numpy, int8 layers by the golden operators; splits off what the host does."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 from prunus.sim import ops
 
-from .ir import OPS, Array, Graph, GraphError, Node, Tensor, verify
+from .ir import OPS, Array, Graph, GraphError, Tensor, verify
+from .operators import RUN
 
 __all__ = ["output", "quantize_input", "run", "split_host"]
 
@@ -27,8 +26,9 @@ def run(graph: Graph, x: ArrayLike) -> dict[str, Array]:
     source = graph.tensors[graph.inputs[0]]
     values: dict[str, Array] = {source.name: _checked(source, np.asarray(x))}
     for node in graph.nodes:
-        before, after = graph.tensors[node.inputs[0]], graph.tensors[node.output]
-        result = _RUN[node.op](node, before, after, values[before.name])
+        before = tuple(graph.tensors[name] for name in node.inputs)
+        after = graph.tensors[node.output]
+        result = RUN[node.op](node, before, after, *(values[name] for name in node.inputs))
         values[after.name] = result.astype(np.int8) if after.quantized else result
     return values
 
@@ -59,8 +59,8 @@ def quantize_input(graph: Graph, x: ArrayLike) -> Array:
 def split_host(graph: Graph) -> tuple[Graph, Graph, Graph]:
     """``(pre, core, post)``: what the host does first, what the gates do, what the host does last.
 
-    The core holds every fully_connected node and the reshapes that no host operator precedes or
-    separates from them; each part is a graph whose input is the output of the part before, and
+    The core holds every layer with weights and what no host operator precedes or separates from
+    them; each part is a graph whose input is the output of the part before, and
     may be empty (input and output are then one tensor).
 
     Raises
@@ -70,27 +70,30 @@ def split_host(graph: Graph) -> tuple[Graph, Graph, Graph]:
         lies between two of them, or more than one tensor crosses from part to part.
     """
     verify(graph)
-    floating = next((n for n in graph.nodes if n.op in ("dense", "affine", "relu", "clip")), None)
+    floating = next((node for node in graph.nodes if OPS[node.op].floating), None)
     if floating is not None:
         raise GraphError(f"{floating.name}: {floating.op} is float; calibrate the graph first")
-    layers = {n for n, node in enumerate(graph.nodes) if node.op == "fully_connected"}
+    layers = {n for n, node in enumerate(graph.nodes) if OPS[node.op].quantized}
     if not layers:
         raise GraphError(f"{graph.name}: the graph has no fully_connected layer")
     origin = {name: frozenset[int]() for name in graph.inputs}  # the nodes behind each tensor
     for number, node in enumerate(graph.nodes):
-        origin[node.output] = origin[node.inputs[0]] | {number}
+        origin[node.output] = frozenset({number}).union(*(origin[name] for name in node.inputs))
     needed = frozenset[int]().union(*(origin[graph.nodes[n].output] for n in layers))
     pre, post = set[int](), set[int]()
     for number, node in enumerate(graph.nodes):
         behind = origin[node.output]
-        if OPS[node.op].host and number in needed:
+        host = OPS[node.op].host
+        if node.op == "rescale":  # at the edges the host does it, between layers the gates
+            host = number not in needed or not behind & layers
+        if host and number in needed:
             if behind & layers:
                 raise GraphError(
                     f"{node.name}: {node.op} runs on the host and must not stand between layers "
                     f"({graph.nodes[max(behind & layers)].name} is before it)"
                 )
             pre |= behind
-        elif OPS[node.op].host or behind & post:
+        elif host or behind & post:
             post.add(number)
     core = set(range(len(graph.nodes))) - pre - post
     middle = _part(graph, "core", core)
@@ -112,7 +115,7 @@ def _part(graph: Graph, suffix: str, numbers: set[int], border: str | None = Non
         others = (node for n, node in enumerate(graph.nodes) if n not in numbers)
         wanted = {name for node in others for name in node.inputs}.union(graph.outputs)
         inputs = tuple(
-            dict.fromkeys(node.inputs[0] for node in nodes if node.inputs[0] not in made)
+            dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)
         )
         outputs = tuple(node.output for node in nodes if node.output in wanted)
     if len(inputs) != 1 or (len(outputs) != 1 and suffix != "post"):
@@ -133,59 +136,3 @@ def _checked(tensor: Tensor, x: Array) -> Array:
     if not tensor.quantized and x.dtype.kind != "f":
         raise ValueError(f"{tensor.name}: x must be float, not {x.dtype}")
     return x
-
-
-def _parameters(tensor: Tensor) -> tuple[float, int]:
-    assert tensor.scale is not None and tensor.zero_point is not None
-    return tensor.scale, tensor.zero_point
-
-
-def _fully_connected(node: Node, before: Tensor, after: Tensor, x: Array) -> Array:
-    c = node.consts
-    acc = ops.fully_connected(x, c["weight"], _parameters(before)[1]) + c["bias"]
-    lo, hi = node.attrs["clamp"]
-    return ops.requantize(
-        acc, c["multiplier"], c["shift"], node.attrs["rounding"], _parameters(after)[1], lo, hi
-    )
-
-
-def _quantize(node: Node, before: Tensor, after: Tensor, x: Array) -> Array:
-    if before.quantized:
-        return ops.requantize_int8(x, *_parameters(before), *_parameters(after))
-    return ops.quantize(x, *_parameters(after))
-
-
-def _softmax(node: Node, before: Tensor, after: Tensor, x: Array) -> Array:
-    beta = float(node.attrs.get("beta", 1.0))
-    if before.quantized:
-        return ops.softmax_int8(x, _parameters(before)[0], beta)
-    e = np.exp(beta * (x.astype(np.float64) - x.max(axis=-1, keepdims=True)))
-    result: Array = e / e.sum(axis=-1, keepdims=True)
-    return result
-
-
-def _logistic(node: Node, before: Tensor, after: Tensor, x: Array) -> Array:
-    if before.quantized:
-        return ops.logistic_int8(x, *_parameters(before))
-    e = np.exp(-np.abs(x.astype(np.float64)))  # cannot overflow
-    return np.where(x >= 0, 1.0, e) / (1.0 + e)
-
-
-def _dense(node: Node, before: Tensor, after: Tensor, x: Array) -> Array:
-    weight = node.consts["weight"].astype(np.float64)
-    result: Array = x.astype(np.float64) @ weight.T + node.consts["bias"]
-    return result
-
-
-_RUN: dict[str, Callable[[Node, Tensor, Tensor, Array], Array]] = {
-    "fully_connected": _fully_connected,
-    "reshape": lambda node, before, after, x: x.reshape(len(x), *after.shape),
-    "softmax": _softmax,
-    "logistic": _logistic,
-    "quantize": _quantize,
-    "dequantize": lambda node, before, after, x: ops.dequantize(x, *_parameters(before)),
-    "dense": _dense,
-    "affine": lambda node, before, after, x: x * node.consts["scale"] + node.consts["offset"],
-    "relu": lambda node, before, after, x: np.maximum(x, 0),
-    "clip": lambda node, before, after, x: np.clip(x, node.attrs["lo"], node.attrs["hi"]),
-}

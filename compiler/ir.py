@@ -1,14 +1,17 @@
-"""The graph: tensors, nodes, and the rules that every pass may rely on.
+"""The graph: nodes in order, and the rules that every pass may rely on.
 
-Everything is immutable; a pass returns a new graph. Shapes leave the batch axis out.
+Everything is immutable; a pass returns a new graph. Shapes leave the batch axis out; images are
+(rows, columns, channels).
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+
+from . import rules, rules_spatial
+from .nodes import Array, GraphError, ModelError, Node, Tensor
+from .rules import OpInfo
 
 __all__ = [
     "OPS",
@@ -17,67 +20,12 @@ __all__ = [
     "GraphError",
     "ModelError",
     "Node",
+    "OpInfo",
     "Tensor",
     "equal",
     "live",
     "verify",
 ]
-
-Array = NDArray[Any]
-
-
-class GraphError(ValueError):
-    """A graph that breaks a rule, or that a pass cannot take; begins with the node's name."""
-
-
-class ModelError(ValueError):
-    """A model file that cannot be read, or holds something that is not supported; one line."""
-
-    def __init__(self, message: str):
-        super().__init__(" ".join(message.splitlines()))  # names in a file may hold anything
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """An activation: int8 when it has a scale and a zero point, else float."""
-
-    name: str
-    shape: tuple[int, ...]
-    scale: float | None = None
-    zero_point: int | None = None
-
-    @property
-    def quantized(self) -> bool:
-        return self.scale is not None
-
-    @property
-    def size(self) -> int:
-        """Elements of one sample."""
-        return int(np.prod(self.shape, dtype=np.int64))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Node:
-    """One operator; ``consts`` are its weights, read-only. See :data:`OPS` for the operators."""
-
-    name: str
-    op: str
-    inputs: tuple[str, ...]
-    output: str
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-    consts: Mapping[str, Array] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        frozen = {}
-        for key, value in self.consts.items():
-            frozen[key] = np.asarray(value).view()
-            frozen[key].flags.writeable = False
-        object.__setattr__(self, "consts", frozen)
-        object.__setattr__(self, "attrs", dict(self.attrs))
-
-    def with_consts(self, **consts: Array) -> "Node":
-        """The same node with some constants exchanged."""
-        return replace(self, consts={**self.consts, **consts})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,136 +63,43 @@ class Graph:
         )
 
 
-Check = Callable[[Node, tuple[Tensor, ...], Tensor], str | None]
-
-
-@dataclass(frozen=True, slots=True)
-class OpInfo:
-    """The rules of an operator: ``check`` returns what is wrong, or None.
-
-    ``quantized``: it computes on int8 constants of its own; ``host``: never in the gates.
-    """
-
-    check: Check
-    consts: tuple[str, ...] = ()
-    quantized: bool = False
-    host: bool = False
-
-
-def _same_shape(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if inputs[0].shape != output.shape:
-        return f"output shape must be {inputs[0].shape}, not {output.shape}"
-    return None
-
-
-def _float_pointwise(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if inputs[0].quantized or output.quantized:
-        return f"{node.op} takes float tensors"
-    return _same_shape(node, inputs, output)
-
-
-def _clip(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if not node.attrs.get("lo", 1) < node.attrs.get("hi", 0):
-        return f"lo must be below hi, not {node.attrs.get('lo')!r} and {node.attrs.get('hi')!r}"
-    return _float_pointwise(node, inputs, output)
-
-
-def _affine(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    for key in ("scale", "offset"):
-        if node.consts[key].shape != output.shape:
-            return f"{key} must have shape {output.shape}, not {node.consts[key].shape}"
-        if node.consts[key].dtype.kind != "f":
-            return f"{key} must be float, not {node.consts[key].dtype}"
-    return _float_pointwise(node, inputs, output)
-
-
-def _matrix(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if len(inputs[0].shape) != 1 or len(output.shape) != 1:
-        return f"input and output must be vectors, not {inputs[0].shape} and {output.shape}"
-    shape = (*output.shape, *inputs[0].shape)
-    if node.consts["weight"].shape != shape:
-        return f"weight must have shape {shape}, not {node.consts['weight'].shape}"
-    if node.consts["bias"].shape != output.shape:
-        return f"bias must have shape {output.shape}, not {node.consts['bias'].shape}"
-    return None
-
-
-def _dense(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if inputs[0].quantized or output.quantized:
-        return "dense takes float tensors"
-    for key in ("weight", "bias"):
-        if node.consts[key].dtype.kind != "f":
-            return f"{key} must be float, not {node.consts[key].dtype}"
-    return _matrix(node, inputs, output)
-
-
-def _fully_connected(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if not (inputs[0].quantized and output.quantized):
-        return "fully_connected takes int8 tensors"
-    dtypes = {"weight": np.int8, "bias": np.int32, "multiplier": np.int64, "shift": np.int64}
-    for key, dtype in dtypes.items():
-        if node.consts[key].dtype != dtype:
-            return f"{key} must be {np.dtype(dtype)}, not {node.consts[key].dtype}"
-    for key in ("multiplier", "shift"):
-        if node.consts[key].shape not in ((1,), output.shape):
-            return f"{key} must have shape (1,) or {output.shape}, not {node.consts[key].shape}"
-    q, shift = node.consts["multiplier"], node.consts["shift"]
-    if np.any(q < 1 << 30) or np.any(q >= 1 << 31):
-        return "multiplier must be 2**30 to 2**31 - 1"
-    if np.any(shift < -31) or np.any(shift > 30):
-        return "shift must be -31 to 30"
-    if node.attrs.get("rounding") not in ("single", "double"):
-        return f"rounding must be 'single' or 'double', not {node.attrs.get('rounding')!r}"
-    lo, hi = node.attrs.get("clamp", (0, -1))
-    if not -128 <= lo <= hi <= 127:
-        return f"clamp must be two ordered int8 values, not {node.attrs.get('clamp')!r}"
-    return _matrix(node, inputs, output)
-
-
-def _reshape(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if inputs[0].size != output.size:
-        return f"output must have {inputs[0].size} elements, not {output.size}"
-    if (inputs[0].scale, inputs[0].zero_point) != (output.scale, output.zero_point):
-        return "output must have the scale and the zero point of the input"
-    return None
-
-
-def _closing(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if inputs[0].quantized != output.quantized:
-        return f"{node.op} takes and gives int8, or float"
-    if output.quantized and (output.scale, output.zero_point) != (1 / 256, -128):
-        return f"output must have scale 1/256 and zero point -128, not {output.scale}"
-    return _same_shape(node, inputs, output)
-
-
-def _quantize(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if not output.quantized:
-        return "output must be int8"
-    return _same_shape(node, inputs, output)
-
-
-def _dequantize(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
-    if not inputs[0].quantized or output.quantized:
-        return "dequantize takes int8 and gives float"
-    return _same_shape(node, inputs, output)
-
-
-# int8:  fully_connected (attrs rounding, clamp), reshape, softmax (beta), logistic, quantize
-#        (float or int8 to int8), dequantize
-# float: dense, affine (x * scale + offset), relu, clip (lo, hi), reshape, softmax, logistic
+# int8 with weights: fully_connected, conv_2d, depthwise_conv_2d (attrs rounding, clamp; of the
+#        convolutions also stride, padding as (top, bottom, left, right), dilation); weights are
+#        (outputs, inputs), (outputs, height, width, channels), (1, height, width, outputs)
+# int8:  rescale (multiplier, shift, clamp), add (left_shift, multipliers, shifts, multiplier,
+#        shift, clamp), lut, softmax (beta), logistic, quantize (float or int8 to int8), dequantize
+# both:  reshape, average_pool_2d and max_pool_2d (kernel, stride, padding; int8: clamp), mean over
+#        space (int8: multiplier, shift), pad (padding, channels), concatenation (axis), add
+# float: dense, convolution, depthwise_convolution (as above), affine (x * scale + offset), relu,
+#        clip (lo, hi), tanh
+_LAYER = ("weight", "bias", "multiplier", "shift")
+_MOST_INPUTS = 1 << 10
 OPS: dict[str, OpInfo] = {
-    "fully_connected": OpInfo(
-        _fully_connected, consts=("weight", "bias", "multiplier", "shift"), quantized=True
+    "fully_connected": OpInfo(rules.fully_connected, consts=_LAYER, quantized=True),
+    "conv_2d": OpInfo(rules_spatial.conv_2d, consts=_LAYER, quantized=True),
+    "depthwise_conv_2d": OpInfo(rules_spatial.depthwise_conv_2d, consts=_LAYER, quantized=True),
+    "average_pool_2d": OpInfo(rules_spatial.pool),
+    "max_pool_2d": OpInfo(rules_spatial.pool),
+    "mean": OpInfo(rules_spatial.mean),
+    "pad": OpInfo(rules_spatial.pad),
+    "add": OpInfo(rules_spatial.add, inputs=(2, 2)),
+    "concatenation": OpInfo(rules_spatial.concatenation, inputs=(1, _MOST_INPUTS)),
+    "reshape": OpInfo(rules.reshape),
+    "rescale": OpInfo(rules.rescale),
+    "lut": OpInfo(rules.lut, consts=("table",)),
+    "softmax": OpInfo(rules.closing, host=True),
+    "logistic": OpInfo(rules.closing, host=True),
+    "quantize": OpInfo(rules.quantize, host=True),
+    "dequantize": OpInfo(rules.dequantize, host=True),
+    "dense": OpInfo(rules.dense, consts=("weight", "bias"), floating=True),
+    "convolution": OpInfo(rules_spatial.convolution, consts=("weight", "bias"), floating=True),
+    "depthwise_convolution": OpInfo(
+        rules_spatial.depthwise_convolution, consts=("weight", "bias"), floating=True
     ),
-    "reshape": OpInfo(_reshape),
-    "softmax": OpInfo(_closing, host=True),
-    "logistic": OpInfo(_closing, host=True),
-    "quantize": OpInfo(_quantize, host=True),
-    "dequantize": OpInfo(_dequantize, host=True),
-    "dense": OpInfo(_dense, consts=("weight", "bias")),
-    "affine": OpInfo(_affine, consts=("scale", "offset")),
-    "relu": OpInfo(_float_pointwise),
-    "clip": OpInfo(_clip),
+    "affine": OpInfo(rules.affine, consts=("scale", "offset"), floating=True),
+    "relu": OpInfo(rules.float_pointwise, floating=True),
+    "clip": OpInfo(rules.clip, floating=True),
+    "tanh": OpInfo(rules.float_pointwise, floating=True),
 }
 
 
@@ -270,8 +125,14 @@ def verify(graph: Graph) -> Graph:
         if node.name in names:
             raise GraphError(f"{node.name}: two nodes have this name")
         names.add(node.name)
-        if len(node.inputs) != 1:
-            raise GraphError(f"{node.name}: {node.op} takes 1 input, not {len(node.inputs)}")
+        least, most = OPS[node.op].inputs
+        if not least <= len(node.inputs) <= most:
+            takes = (
+                f"{least} input{'s' * (least != 1)}"
+                if least == most
+                else f"{least} to {most} inputs"
+            )
+            raise GraphError(f"{node.name}: {node.op} takes {takes}, not {len(node.inputs)}")
         for name in node.inputs:
             if name not in defined:
                 raise GraphError(f"{node.name}: input {name!r} is not defined before it")

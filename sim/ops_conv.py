@@ -1,6 +1,7 @@
 """Golden convolutions: exact sums over windows, for operators of any engine to be judged by."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -8,7 +9,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from .fixed_point import Int
 
-__all__ = ["Padding", "conv_2d", "depthwise_conv_2d", "exact_matmul", "output_size", "windows"]
+__all__ = [
+    "Padding",
+    "conv_2d",
+    "correlate",
+    "correlate_depthwise",
+    "depthwise_conv_2d",
+    "exact_matmul",
+    "output_size",
+    "windows",
+]
 
 Padding = tuple[int, int, int, int]  # top, bottom, left, right
 _CHUNK = 1 << 23  # elements of gathered windows at a time: a few caches, not the whole memory
@@ -24,11 +34,11 @@ def output_size(size: int, kernel: int, stride: int, dilation: int, before: int,
 
 
 def windows(
-    x: NDArray[np.generic],
+    x: NDArray[Any],
     kernel: tuple[int, int],
     stride: tuple[int, int] = (1, 1),
     dilation: tuple[int, int] = (1, 1),
-) -> NDArray[np.generic]:
+) -> NDArray[Any]:
     """A view (n, rows, columns, kernel height, kernel width, c) of every window of x (n, h, w, c).
 
     >>> windows(np.arange(6).reshape(1, 1, 6, 1), (1, 2), stride=(1, 3)).ravel().tolist()
@@ -62,17 +72,7 @@ def conv_2d(
     >>> conv_2d([[[[3], [-5]]]], [[[[2], [1]]]], -1, padding=(0, 0, 1, 0)).ravel().tolist()
     [4, 4]
     """
-    w = np.asarray(weight, np.int64)
-    outputs, kh, kw, _ = w.shape
-    matrix = w.reshape(outputs, -1).T
-    centred = _centred(x, in_zero, padding)
-    gathered = windows(centred, (kh, kw), stride, dilation)
-    chunk = max(1, _CHUNK // max(1, math.prod(gathered.shape[1:])))
-    parts = [
-        exact_matmul(gathered[start : start + chunk], matrix)
-        for start in range(0, len(gathered), chunk)
-    ]
-    return np.concatenate(parts) if parts else np.zeros((0, *gathered.shape[1:3], outputs), int)
+    return correlate(np.asarray(x, np.int64) - in_zero, weight, stride, padding, dilation)
 
 
 def depthwise_conv_2d(
@@ -93,36 +93,71 @@ def depthwise_conv_2d(
     >>> depthwise_conv_2d([[[[3, -5]]]], [[[[2, 3, -1, 1]]]], 1).ravel().tolist()
     [4, 6, 6, -6]
     """
-    w = np.asarray(weight, np.int64)
+    return correlate_depthwise(np.asarray(x, np.int64) - in_zero, weight, stride, padding, dilation)
+
+
+def correlate(
+    x: NDArray[Any],
+    weight: ArrayLike,
+    stride: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int],
+) -> NDArray[Any]:
+    """:func:`conv_2d` of integers or floats, with zeros as padding."""
+    w = np.asarray(weight)
+    outputs, kh, kw, _ = w.shape
+    matrix = w.reshape(outputs, -1).T
+    gathered = windows(_padded(x, padding), (kh, kw), stride, dilation)
+    chunk = max(1, _CHUNK // max(1, math.prod(gathered.shape[1:])))
+    parts = [
+        exact_matmul(gathered[start : start + chunk], matrix)
+        for start in range(0, max(1, len(gathered)), chunk)
+    ]
+    return np.concatenate(parts)
+
+
+def correlate_depthwise(
+    x: NDArray[Any],
+    weight: ArrayLike,
+    stride: tuple[int, int],
+    padding: Padding,
+    dilation: tuple[int, int],
+) -> NDArray[Any]:
+    """:func:`depthwise_conv_2d` of integers or floats, with zeros as padding."""
+    w = np.asarray(weight)
+    w = w.astype(np.int64) if w.dtype.kind in "iu" else w
     _, kh, kw, outputs = w.shape
-    view = windows(_centred(x, in_zero, padding), (kh, kw), stride, dilation)
+    view = windows(_padded(x, padding), (kh, kw), stride, dilation)
     channels = view.shape[-1]
     if outputs % channels:
         raise ValueError(f"outputs must be a multiple of {channels} channels, not {outputs}")
     taps = w.reshape(kh, kw, channels, -1)
-    result = np.zeros((*view.shape[:3], channels, outputs // channels), np.int64)
+    result = np.zeros((*view.shape[:3], channels, outputs // channels), np.result_type(x, w))
     for row in range(kh):
         for column in range(kw):
             result += view[:, :, :, row, column, :, None] * taps[row, column]
     return result.reshape(*view.shape[:3], outputs)
 
 
-def exact_matmul(gathered: NDArray[np.generic], matrix: Int) -> Int:
-    """The last axes of ``gathered`` (n, rows, columns, ...) times the matrix, in int64 and exact.
+def exact_matmul(gathered: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
+    """The last axes of ``gathered`` (n, rows, columns, ...) times the matrix; exact for integers.
 
-    In floating point where no partial sum can exceed what it holds exactly, because BLAS is many
-    times faster than NumPy's integer product.
+    Integers are multiplied in floating point where no partial sum can exceed what it holds
+    exactly, because BLAS is many times faster than NumPy's integer product.
     """
     shape = (*gathered.shape[:3], matrix.shape[1])
+    if gathered.dtype.kind == "f":
+        product: NDArray[Any] = gathered.reshape(-1, matrix.shape[0]) @ matrix
+        return product.reshape(shape)
+    wide = matrix.astype(np.int64)  # the magnitude of -128 does not fit int8
     largest = max(-int(gathered.min()), int(gathered.max()), 0) if gathered.size else 0
-    bound = largest * int(np.abs(matrix).sum(axis=0).max(initial=0))
+    bound = largest * int(np.abs(wide).sum(axis=0).max(initial=0))
     dtype = np.float32 if bound <= 1 << 24 else np.float64 if bound <= 1 << 53 else np.int64
     flat = gathered.astype(dtype).reshape(-1, matrix.shape[0])
-    result: Int = (flat @ matrix.astype(dtype)).astype(np.int64)
-    return result.reshape(shape)
+    total: NDArray[Any] = (flat @ wide.astype(dtype)).astype(np.int64)
+    return total.reshape(shape)
 
 
-def _centred(x: ArrayLike, in_zero: int, padding: Padding) -> Int:
+def _padded(x: NDArray[Any], padding: Padding) -> NDArray[Any]:
     top, bottom, left, right = padding
-    centred = np.asarray(x, np.int64) - in_zero
-    return np.pad(centred, ((0, 0), (top, bottom), (left, right), (0, 0)))
+    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))
