@@ -1,11 +1,12 @@
 """Published models, where they are at hand: every layer's bits."""
 
-from pathlib import Path
+import re
 
 import numpy as np
 import pytest
 import tflite
-from support import data_dir, needs_data
+from support import needs_data
+from tiny import TINY, dataset, golden, model
 
 from prunus.compiler.evaluate import output, quantize_input, run, split_host
 from prunus.compiler.importers.tflite import import_tflite
@@ -21,28 +22,69 @@ from prunus.sim.ops import (
 )
 
 pytestmark = needs_data
-TINY = (data_dir() or Path()) / "mlperf_tiny"
 
 
-def golden(name):
-    with np.load(TINY / "golden" / f"{name}_int8_golden.npz") as archive:
-        return dict(archive)
+@pytest.mark.parametrize("name", ["kws", "ic", "vww", "ad"])
+def test_every_layer_is_bit_exact(name):
+    graph = import_tflite(model(name))
+    wanted = golden(name)
+    shape = graph.tensors[graph.inputs[0]].shape
+    values = run(graph, np.stack([wanted[f"s{n}_in"].reshape(shape) for n in range(2)]))
+    layers = {}
+    for node in graph.nodes:  # a file's operator may be several nodes; the last is its result
+        layers[int(re.search(r"_(\d+)(_unflatten)?$", node.name)[1])] = values[node.output]
+    compared = 0
+    for key, layer in wanted.items():
+        match = re.fullmatch(r"s(\d)_op(\d+)_\w+", key)
+        if match:
+            result = layers[int(match[2])][int(match[1])]
+            assert np.array_equal(result.ravel(), layer.ravel()), key
+            compared += 1
+    assert compared == 2 * len(layers)
 
 
-def test_anomaly_detection_is_bit_exact():
-    graph = import_tflite(TINY / "models/ad/ad01_int8.tflite")
-    wanted = golden("ad")
-    assert np.array_equal(output(graph, wanted["in"][:200]), wanted["out_ref_first"])
-    for sample in ("s0", "s1"):
-        values = run(graph, wanted[f"{sample}_in"][None])
-        for number, node in enumerate(graph.nodes):
-            layer = wanted[f"{sample}_op{number:02d}_FULLY_CONNECTED"]
-            assert np.array_equal(values[node.output], layer), node.name
+@pytest.mark.parametrize(
+    "name, count",
+    [("kws", 12), ("ic", 6), ("vww", 3), ("ad", 200)]
+    + [pytest.param(name, 200, marks=pytest.mark.slow) for name in ("kws", "ic", "vww")],
+)
+def test_outputs_are_bit_exact(name, count):
+    samples, _ = dataset(name, count)
+    graph = import_tflite(model(name))
+    result = output(graph, samples.reshape(-1, *graph.tensors[graph.inputs[0]].shape))
+    wanted = golden(name)["out_ref_first"][:count]
+    assert np.array_equal(result.reshape(wanted.shape), wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, percent", [("kws", 90.1), ("ic", 87.45), ("vww", 85.3)])
+def test_accuracy_of_the_int8_models(name, percent):
+    samples, labels = dataset(name, None)
+    graph = import_tflite(model(name))
+    right = 0
+    for start in range(0, len(samples), 200):
+        result = output(graph, samples[start : start + 200])
+        right += int((result.argmax(axis=1) == labels[start : start + 200]).sum())
+    assert round(100 * right / len(labels), 2) == percent
+
+
+def test_anomaly_detection_fits_the_gates():
+    graph = import_tflite(model("ad"))
     pre, core, post = split_host(graph)
     assert (len(pre.nodes), len(core.nodes), len(post.nodes)) == (0, 10, 0)
     for node in core.nodes:
         zero = core.tensors[node.inputs[0]].zero_point
         assert accumulator_bits(node.consts["weight"], node.consts["bias"], zero) <= 24
+
+
+@pytest.mark.parametrize("name", ["kws", "ic", "vww"])
+def test_the_softmax_is_the_hosts(name):
+    pre, core, post = split_host(import_tflite(model(name)))
+    assert not pre.nodes
+    assert [node.op for node in post.nodes] == ["softmax"]
+    assert {node.op for node in core.nodes} <= {
+        "conv_2d", "depthwise_conv_2d", "add", "average_pool_2d", "reshape", "fully_connected"
+    }  # fmt: skip
 
 
 def test_anomaly_detection_from_float():
@@ -66,9 +108,9 @@ def test_anomaly_detection_from_float():
 )
 def test_softmax_of_real_logits(name, file, number):
     raw = (TINY / f"models/{name}/{file}.tflite").read_bytes()
-    model = tflite.Model.GetRootAs(raw, 0)
-    (logits,) = model.Subgraphs(0).Operators(number).OutputsAsNumpy()
-    scale = float(model.Subgraphs(0).Tensors(logits).Quantization().Scale(0))
+    table = tflite.Model.GetRootAs(raw, 0)
+    (logits,) = table.Subgraphs(0).Operators(number).OutputsAsNumpy()
+    scale = float(table.Subgraphs(0).Tensors(logits).Quantization().Scale(0))
     wanted = golden(name)
     for sample in ("s0", "s1"):
         layer = wanted[f"{sample}_op{number:02d}_FULLY_CONNECTED"]
@@ -76,28 +118,21 @@ def test_softmax_of_real_logits(name, file, number):
         assert np.array_equal(softmax_int8(layer, scale), soft)
 
 
-@pytest.mark.parametrize(
-    "file, message",
-    [
-        ("kws/kws_ref_model", r"operator 0, CONV_2D \(tensor .*\) is not supported"),
-        ("kws/kws_ref_model_float32", "operator 0, .*: float activations with int8 weights: dyn"),
-        ("vww/vww_96_int8", "operator 0, CONV_2D .* is not supported"),
-    ],
-)
-def test_refused_for_now(file, message):
+def test_dynamic_range_is_refused():
+    message = "operator 0, .*: float activations with int8 weights: dynamic-range quantization"
     with pytest.raises(ModelError, match=message):
-        import_tflite(TINY / "models" / f"{file}.tflite")
+        import_tflite(TINY / "models/kws/kws_ref_model_float32.tflite")
 
 
 def test_double_rounding_is_what_convolutions_use():
     """A 1x1 convolution is a fully-connected layer on every pixel, with the other rounding."""
     raw = (TINY / "models/kws/kws_ref_model.tflite").read_bytes()
-    model = tflite.Model.GetRootAs(raw, 0)
-    graph = model.Subgraphs(0)
+    table = tflite.Model.GetRootAs(raw, 0)
+    graph = table.Subgraphs(0)
     op = graph.Operators(2)
     x, w, b, y = (graph.Tensors(n) for n in (*op.InputsAsNumpy(), op.Outputs(0)))
-    weight = model.Buffers(w.Buffer()).DataAsNumpy().view(np.int8).reshape(64, 64)
-    bias = model.Buffers(b.Buffer()).DataAsNumpy().view(np.int32)
+    weight = table.Buffers(w.Buffer()).DataAsNumpy().view(np.int8).reshape(64, 64)
+    bias = table.Buffers(b.Buffer()).DataAsNumpy().view(np.int32)
     scales = w.Quantization().ScaleAsNumpy().astype(float) * float(x.Quantization().Scale(0))
     pairs = [quantize_multiplier(s / float(y.Quantization().Scale(0))) for s in scales]
     multiplier, shift = np.array(pairs).T

@@ -167,7 +167,7 @@ def dynamic_range(tensors, ops):
 
 
 def two_to_the_left(tensors, ops):
-    ops.append(OpSpec("ADD", [3, 3], [3]))
+    ops.append(OpSpec("MUL", [3, 3], [3]))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def two_to_the_left(tensors, ops):
     [
         (set_op(code="TANH"), "operator 0, TANH .tensor 'y'. is not supported; supported are "),
         (set_op(code="CUSTOM", custom="My"), "operator 0, custom operator 'My' .*not supported"),
-        (two_to_the_left, "operator 1, ADD .* is not supported"),
+        (two_to_the_left, "operator 1, MUL .* is not supported"),
         (dynamic_range, "operator 0, .*: float activations with int8 weights: dynamic-range"),
         (dequantized_weights, "operator 0, DEQUANTIZE: FLOAT16 weights, .*full-integer"),
         (set_tensor(0, dtype="uint8"), "tensor 'x' is UINT8; activations must be INT8 or FLOAT32"),

@@ -1,5 +1,6 @@
 """The tables of a .tflite file as plain values, every count and offset checked first."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,7 @@ class RawTensor:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An operator, with the options that the supported ones have."""
+    """An operator, with the options that the supported ones have; pairs are (rows, columns)."""
 
     number: int
     code: str
@@ -48,6 +49,11 @@ class Operator:
     activation: str = "NONE"
     weights_format: str = "DEFAULT"
     beta: float = 1.0
+    padding: str = "SAME"
+    stride: tuple[int, int] = (0, 0)  # as the format has it; not one that is supported
+    dilation: tuple[int, int] = (1, 1)
+    kernel: tuple[int, int] = (0, 0)
+    axis: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,29 +140,59 @@ def _operator(number: int, operator: Any, codes: list[str]) -> Operator:
     inputs = _ints(operator.InputsLength(), operator.InputsAsNumpy)
     outputs = _ints(operator.OutputsLength(), operator.OutputsAsNumpy)
     table = operator.BuiltinOptions()
-    kind = operator.BuiltinOptionsType()
-    if code == "FULLY_CONNECTED" and table is not None:
-        if kind != tflite.BuiltinOptions.FullyConnectedOptions:
-            raise ModelError(f"damaged: operator {number}, {code}, has other options")
-        options = tflite.FullyConnectedOptions()
-        options.Init(table.Bytes, table.Pos)
-        activation = options.FusedActivationFunction()
-        weights = options.WeightsFormat()
-        return Operator(
-            number,
-            code,
-            inputs,
-            outputs,
-            activation=_ACTIVATIONS.get(activation, f"{activation}"),
-            weights_format=_FORMATS.get(weights, f"{weights}"),
-        )
-    if code == "SOFTMAX" and table is not None:
-        if kind != tflite.BuiltinOptions.SoftmaxOptions:
-            raise ModelError(f"damaged: operator {number}, {code}, has other options")
-        softmax = tflite.SoftmaxOptions()
-        softmax.Init(table.Bytes, table.Pos)
-        return Operator(number, code, inputs, outputs, beta=float(softmax.Beta()))
-    return Operator(number, code, inputs, outputs)
+    if code not in _OPTIONS or table is None:
+        return Operator(number, code, inputs, outputs)
+    name, read = _OPTIONS[code]
+    if operator.BuiltinOptionsType() != getattr(tflite.BuiltinOptions, name):
+        raise ModelError(f"damaged: operator {number}, {code}, has other options")
+    options = getattr(tflite, name)()
+    options.Init(table.Bytes, table.Pos)
+    return Operator(number, code, inputs, outputs, **read(options))
+
+
+def _fused(options: Any) -> dict[str, Any]:
+    activation = options.FusedActivationFunction()
+    return {"activation": _ACTIVATIONS.get(activation, f"{activation}")}
+
+
+def _matrix(options: Any) -> dict[str, Any]:
+    weights = options.WeightsFormat()
+    return {**_fused(options), "weights_format": _FORMATS.get(weights, f"{weights}")}
+
+
+def _strided(options: Any) -> dict[str, Any]:
+    padding = options.Padding()
+    return {
+        **_fused(options),
+        "padding": _PADDINGS.get(padding, f"{padding}"),
+        "stride": (int(options.StrideH()), int(options.StrideW())),
+    }
+
+
+def _dilated(options: Any) -> dict[str, Any]:
+    dilation = (int(options.DilationHFactor()), int(options.DilationWFactor()))
+    return {**_strided(options), "dilation": dilation}
+
+
+def _pool(options: Any) -> dict[str, Any]:
+    kernel = (int(options.FilterHeight()), int(options.FilterWidth()))
+    return {**_strided(options), "kernel": kernel}
+
+
+_PADDINGS = _names(tflite.Padding)
+_OPTIONS: dict[str, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    "ADD": ("AddOptions", _fused),
+    "AVERAGE_POOL_2D": ("Pool2DOptions", _pool),
+    "CONCATENATION": (
+        "ConcatenationOptions",
+        lambda options: {**_fused(options), "axis": int(options.Axis())},
+    ),
+    "CONV_2D": ("Conv2DOptions", _dilated),
+    "DEPTHWISE_CONV_2D": ("DepthwiseConv2DOptions", _dilated),
+    "FULLY_CONNECTED": ("FullyConnectedOptions", _matrix),
+    "MAX_POOL_2D": ("Pool2DOptions", _pool),
+    "SOFTMAX": ("SoftmaxOptions", lambda options: {"beta": float(options.Beta())}),
+}
 
 
 def _tensor(root: Any, tensor: Any, number: int, names: set[str]) -> RawTensor:
