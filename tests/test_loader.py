@@ -8,6 +8,7 @@ from amaranth.sim import Simulator
 from load_support import apply_writes, differences, random_image, small
 
 from prunus.compiler import image as sections
+from prunus.compiler.huffman import pack_bits
 from prunus.compiler.image import WeightLayout
 from prunus.hw.image import ImageError, Kind, LoadError, Section, pack
 from prunus.hw.load.loader import Loader
@@ -256,6 +257,49 @@ def test_errors_are_named():
     results = load(config, *(raw for _, raw in cases), settle=300)
     assert [result.error for result in results] == [expected for expected, _ in cases]
     assert not any(result.done for result in results)
+
+
+def by_hand(config, *, bases=(0, 0), columns=1, rows=1, runs=(), stream=((0, 1),)):
+    """An image with one WEIGHTS section; symbols 0 and 1 have a code word of one bit."""
+    fields = [(base, 24) for base in bases] + [(columns, 16), (rows, 16)]
+    fields += [((len(runs) - 1).bit_length() if runs else 0, 8), (1, 8), (0, 8), (1, 4), (1, 4)]
+    fields += [(length, 4) for length in runs] + list(stream)
+    payload = pack_bits(*zip(*fields, strict=True))
+    network = sections.network(1, 2, 3, 4, config)
+    return pack([network, Section(Kind.WEIGHTS, payload)], config.hash)
+
+
+def test_the_last_that_fits():
+    """One more of anything is refused, by the loader and by the model."""
+    config = small(**TINY | dict(weight_depth=40, pointer_depth=12))  # no powers of two
+    runs = (2, 2, 2, 2)
+    entry, skip, far = [(0, 2), (1, 1)], (3, 2), (2, 2)
+    cases = {
+        "dense base": lambda n: dict(bases=(39 + n, 0)),
+        "empty at the end": lambda n: dict(bases=(40 + n, 0), runs=runs, stream=[skip]),
+        "sparse base": lambda n: dict(bases=(39 + n, 0), runs=runs, stream=entry),
+        "entries": lambda n: dict(bases=(38, 0), columns=2 + n, runs=runs, stream=entry * (2 + n)),
+        "pointer base": lambda n: dict(bases=(0, 11 + n), runs=runs, stream=entry),
+        "pointers": lambda n: dict(bases=(0, 11), columns=1 + n, runs=runs, stream=[skip]),
+        "dense rows": lambda n: dict(rows=6 + n, stream=[(1, 1)] * 7),
+        "rows": lambda n: dict(rows=6 + n, runs=runs, stream=entry * 7),
+        "behind the end": lambda n: dict(rows=4 - n, runs=runs, stream=[*entry, far, entry[1]]),
+        "code word": lambda n: dict(runs=(1, 2, 0, 2 * (1 - n)), stream=[(3, 2)]),
+    }
+    names = [(name, n) for name in cases for n in (0, 1)]
+    images = [by_hand(config, **cases[name](n)) for name, n in names]
+    results = load(config, *images, settle=300)
+    for (name, n), image, result in zip(names, images, results, strict=True):
+        assert (name, result.done) == (name, 1 - n)
+        assert (name, result.error != LoadError.NONE) == (name, n == 1)
+        if n:
+            with pytest.raises(ImageError):
+                read_image(image, config)
+        else:
+            memories = apply_writes(result.writes, result.network, config)
+            assert differences(memories, read_image(image, config)) == []
+        depths = {0: config.weight_depth, 1: config.pointer_depth}
+        assert all(address < depths[target] for target, _, address, _ in result.writes)
 
 
 @pytest.mark.parametrize("number", range(7))

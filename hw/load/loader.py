@@ -127,17 +127,23 @@ class Loader(wiring.Component):
 
         # Writes, registered on their way out.
         bus = self.bus
+        target = Signal(Target, reset_less=True)
+        unit = Signal(len(bus.unit), reset_less=True)
+        address = Signal(len(bus.address), reset_less=True)
+        value = Signal(len(bus.data), reset_less=True)
+        m.d.comb += [bus.target.eq(target), bus.unit.eq(unit)]
+        m.d.comb += [bus.address.eq(address), bus.data.eq(value)]
         writing = Mux(by_weights, weights.write, tables.write)
         m.d.sync += bus.valid.eq(writing & in_body & ~stopped)
         with m.If(is_weights):
-            m.d.sync += bus.target.eq(Target.WEIGHT)
+            m.d.sync += target.eq(Target.WEIGHT)
             with m.If(weights.pointer):
-                m.d.sync += bus.target.eq(Target.POINTER)
-            m.d.sync += [bus.unit.eq(weights.unit), bus.address.eq(weights.address)]
-            m.d.sync += bus.data.eq(weights.data)
+                m.d.sync += target.eq(Target.POINTER)
+            m.d.sync += [unit.eq(weights.unit), address.eq(weights.address)]
+            m.d.sync += value.eq(weights.data)
         with m.Else():
-            m.d.sync += [bus.target.eq(tables.target), bus.unit.eq(tables.unit)]
-            m.d.sync += [bus.address.eq(tables.address), bus.data.eq(tables.data)]
+            m.d.sync += [target.eq(tables.target), unit.eq(tables.unit)]
+            m.d.sync += [address.eq(tables.address), value.eq(tables.data)]
 
         # The network's registers, of no more bits than the activation memory asks for.
         network_byte = Signal(range(NETWORK_BYTES))
