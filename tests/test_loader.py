@@ -1,3 +1,4 @@
+import itertools
 import random
 import struct
 import zlib
@@ -10,7 +11,7 @@ from load_support import apply_writes, differences, random_image, small
 from prunus.compiler import image as sections
 from prunus.compiler.huffman import pack_bits
 from prunus.compiler.image import WeightLayout
-from prunus.hw.image import ImageError, Kind, LoadError, Section, pack
+from prunus.hw.image import ImageError, Kind, LoadError, Section, pack, unpack
 from prunus.hw.load.loader import Loader
 from prunus.sim.image import Network, read_image
 
@@ -243,6 +244,7 @@ def test_errors_are_named():
     cases = [
         (LoadError.MAGIC, b"JUNK" + bytes(60)),
         (LoadError.VERSION, header(config.hash, version=2)),
+        (LoadError.VERSION, header(config.hash, version=0)),
         (LoadError.CONFIG, header(config.hash ^ 1)),
         (LoadError.SECTION_KIND, header(config.hash, count=0)),
         (LoadError.SECTION_KIND, image(program)),
@@ -302,6 +304,68 @@ def test_the_last_that_fits():
         assert all(address < depths[target] for target, _, address, _ in result.writes)
 
 
+def test_the_last_table_entry_that_fits():
+    config = small(
+        pes=6, lanes=2, acc_rows=6, channel_depth=5, record_depth=3, codebooks=3, program_depth=3
+    )
+
+    def channels(base, count, bits, *, pe=2, row=5):
+        return [(base, 16), (count, 16), (bits, 8)] + [
+            (1, min(bits, 32)),
+            (pe, 2),
+            (row, 3),
+        ] * count
+
+    def records(base, count):
+        return [(base, 16), (count, 16)] + [(5, 30), (-6, 6)] * count
+
+    cases = {
+        "channel base": lambda n: (Kind.CHANNELS, channels(4 + n, 1, 7)),
+        "channels": lambda n: (Kind.CHANNELS, channels(3, 4 + n, 7)),
+        "bias bits": lambda n: (Kind.CHANNELS, channels(0, 1, 32 + n)),
+        "no bias bits": lambda n: (Kind.CHANNELS, channels(0, 1, 1 - n)),
+        "row": lambda n: (Kind.CHANNELS, channels(0, 3, 9, row=5 + n)),
+        "PE": lambda n: (Kind.CHANNELS, channels(0, 3, 9, pe=2 + n)),
+        "record base": lambda n: (Kind.RECORDS, records(2 + n, 1)),
+        "high base": lambda n: (Kind.RECORDS, records(n << 15, 1)),
+        "records": lambda n: (Kind.RECORDS, records(0, 6 + n)),
+        "slot": lambda n: (Kind.CODEBOOK, [(2 + n, 8), (1, 8), (7, 8), (8, 8)]),
+        "weights": lambda n: (Kind.CODEBOOK, [(1, 8), (15 + n, 8)] + [(3, 8)] * 17),
+        "short": lambda n: (Kind.CODEBOOK, [(1, 8), (9, 8)] + [(3, 8)] * (10 - n)),
+        "layers": lambda n: (Kind.PROGRAM, [(1 << 28, 32), (9, 32)] * 4 * (2 + n) + [(0, 32)] * 8),
+        "no end": lambda n: (Kind.PROGRAM, [(0, 32), (9, 32)] * 4 + [(n << 28, 32)] * 8),
+    }
+    names = [(name, n) for name in cases for n in (0, 1)]
+    network = sections.network(1, 2, 3, 4, config)
+    images = []
+    for name, n in names:
+        kind, fields = cases[name](n)
+        section = Section(kind, pack_bits(*zip(*fields, strict=True)))
+        images.append(pack([network, section], config.hash))
+    results = load(config, *images, settle=300)
+    for (name, n), image, result in zip(names, images, results, strict=True):
+        assert (name, result.done) == (name, 1 - n)
+        if n:
+            assert (name, result.error) == (name, LoadError.SECTION_LENGTH)
+            with pytest.raises(ImageError):
+                read_image(image, config)
+        else:
+            memories = apply_writes(result.writes, result.network, config)
+            assert differences(memories, read_image(image, config)) == []
+
+
+def test_every_bit_of_a_crc_counts():
+    config = small(**TINY)
+    good = pack([sections.network(1, 2, 3, 4, config)], config.hash)
+    images = []
+    for at, bit in itertools.product((*range(12, 16), *range(len(good) - 4, len(good))), range(8)):
+        damaged = bytearray(good)
+        damaged[at] ^= 1 << bit
+        images.append(bytes(damaged))
+    errors = [result.error for result in load(config, *images, settle=100)]
+    assert errors == [LoadError.HEADER_CRC] * 32 + [LoadError.SECTION_CRC] * 32
+
+
 @pytest.mark.parametrize("number", range(7))
 def test_behind_a_good_crc_it_agrees_with_the_model(number):
     """What is wrong in a payload is refused as the model does, and what is not is loaded."""
@@ -339,26 +403,31 @@ def test_behind_a_good_crc_it_agrees_with_the_model(number):
             assert target != 3 or (data >> 32) < 6
 
 
-def test_bytes_after_the_end_are_swallowed():
+@pytest.mark.parametrize("config_hash, done", [(0, 1), (1, 0)])
+def test_bytes_after_the_end_are_swallowed(config_hash, done):
+    """The end is that of the image, or an error in its header: then nothing is written."""
     config = small(**TINY)
-    good = tiny_image(config)
+    good = pack(unpack(tiny_image(config), config.hash), config.hash ^ config_hash)
     dut = Loader(config)
+    writes = 0
 
     async def testbench(ctx):
+        nonlocal writes
         ctx.set(dut.i.valid, 1)
         for byte in good:
             ctx.set(dut.i.payload, byte)
             for _ in range(300):
-                _, _, ready = await ctx.tick().sample(dut.i.ready)
+                _, _, ready, write = await ctx.tick().sample(dut.i.ready, dut.bus.valid)
+                writes += write
                 if ready:
                     break
         for _ in range(30):
             await ctx.tick()
-        assert ctx.get(dut.done)
         for _ in range(30):
             assert ctx.get(dut.i.ready)
             await ctx.tick()
-        assert ctx.get(dut.done) and not ctx.get(dut.error)
+        assert (writes > 0) == ctx.get(dut.done) == done
+        assert ctx.get(dut.error) == (LoadError.NONE if done else LoadError.CONFIG)
         ctx.set(dut.restart, 1)
         await ctx.tick()
         assert not ctx.get(dut.done) and not ctx.get(dut.i.ready)
