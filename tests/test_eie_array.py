@@ -236,5 +236,5 @@ def test_queues_absorb_imbalance():
         layer.kept = pe == (np.arange(60) // 10 % 2)[None, :]
         layer.weights = np.where(layer.kept, layer.codes.astype(np.int8), 0)
         (cycles[depth],) = check(config, [layer])
-    assert cycles[16] < 0.8 * cycles[1]
+    assert cycles[16] < 0.85 * cycles[1]
     assert cycles[16] >= 30 * 8

@@ -13,7 +13,7 @@ async def send(ctx, pe, items, *, gap=lambda: 0, wait_for_room=True):
         for _ in range(gap()):
             await ctx.tick()
         if wait_for_room:
-            await until(ctx, pe.room)
+            await until(ctx, pe.room[-1])
         ctx.set(pe.i.p, {"value": value, "address": address})
         ctx.set(pe.i.valid, 1)
         await ctx.tick()
@@ -158,31 +158,34 @@ def test_dense_columns(sparse, code_bits):
 
 @pytest.mark.parametrize("slack", [0, 3])
 @pytest.mark.parametrize("queue_depth", [1, 4])
-def test_queue_never_overflows(queue_depth, slack):
-    """A sender that sees ``room`` late and sends in every cycle loses nothing."""
+@pytest.mark.parametrize("greedy", [True, False])
+def test_queue_never_overflows(queue_depth, slack, greedy):
+    """A sender that sees ``room`` late and sends all it may loses nothing."""
     config = small(queue_depth=queue_depth, acc_rows=4, acc_width=32)
     columns = [[(row, 1 + row) for row in range(4)]]
     pe = Pe(config, 0, slack=slack)
-    sent = 0
+    window = pe.UNDER_WAY + slack
+    sent = [0] * window
     found = []
 
     async def bench(ctx):
-        nonlocal sent
         await load(ctx, pe.bus, memory(config, 0, columns))
         seen = [0] * slack
         ctx.set(pe.i.p, {"value": 1, "address": 0})
         for _ in range(300):
             seen.append(ctx.get(pe.room))
-            ctx.set(pe.i.valid, seen[-1 - slack])
-            sent += seen[-1 - slack]
+            room = [step for i, step in enumerate(pe.steps) if seen[-1 - slack] >> i & 1]
+            limit = max(room, default=0) if greedy else room[-1:] == [pe.steps[-1]] and window + 1
+            sent.append(int(sum(sent[-window:]) < limit))
+            ctx.set(pe.i.valid, sent[-1])
             await ctx.tick()
         ctx.set(pe.i.valid, 0)
         await settle(ctx, pe)
         found.extend(await drain(ctx, pe, [0, 1, 2, 3]))
 
     simulate(pe, bench)
-    assert found == [sent, 2 * sent, 3 * sent, 4 * sent]
-    assert sent >= 280 // 4
+    assert found == [weight * sum(sent) for weight in (1, 2, 3, 4)]
+    assert sum(sent) >= 280 // 4
 
 
 def test_walks_without_bubbles():

@@ -114,9 +114,9 @@ class EieArray(wiring.Component):
         ]
 
         # To the PEs: the broadcast and the write bus, registered once, and again for each group.
-        all_room = Signal()
+        may_send = Signal()
         send = Signal()
-        m.d.comb += [send.eq(scanner.o.valid & all_room), scanner.o.ready.eq(all_room)]
+        m.d.comb += [send.eq(scanner.o.valid & may_send), scanner.o.ready.eq(may_send)]
         write = Signal(data.StructLayout({
             name: member.shape
             for name, member in self.bus.signature.members.items()
@@ -163,19 +163,28 @@ class EieArray(wiring.Component):
                 pe.drain.row.eq(place.row),
             ]
 
-        # Back from them.
-        all_idle = Signal()
-        m.d.comb += all_room.eq(all_of(m, "room", [pe.room for pe in pes], self.levels_back))
-        m.d.comb += all_idle.eq(all_of(m, "idle", [pe.idle for pe in pes], self.levels_back))
+        # Back from them. What was sent last may not show in `room` yet: as much must be free.
+        steps = pes[0].steps
+        under_way = Signal(steps[-1] - 1)  # in each of the last cycles
+        unseen = Signal(range(steps[-1]))
+        m.d.sync += under_way.eq(Cat(send, under_way))
+        m.d.sync += unseen.eq(unseen + send - under_way[-1])
+        room = [
+            all_of(m, f"room_{step}", [pe.room[i] for pe in pes], self.levels_back)
+            & (unseen < step)
+            for i, step in enumerate(steps)
+        ]
+        m.d.comb += may_send.eq(Cat(room).any())
 
         # What was sent shows in `all_idle` 2 cycles after it reaches the PEs.
-        under_way = Signal(1 + self.levels_out + self.levels_back)
+        all_idle = Signal()
+        m.d.comb += all_idle.eq(all_of(m, "idle", [pe.idle for pe in pes], self.levels_back))
+        still_out = under_way[: 1 + self.levels_out + self.levels_back].any()
         running = Signal()
-        m.d.sync += under_way.eq(Cat(send, under_way))
         m.d.comb += [self.done.eq(~running), self.locate.ready.eq(~running)]
         with m.If(self.start):
             m.d.sync += running.eq(1)
-        with m.Elif(scanner.done & ~under_way.any() & all_idle):
+        with m.Elif(scanner.done & ~still_out & all_idle):
             m.d.sync += running.eq(0)
 
         # Drain: a PE that was not asked gives zero.

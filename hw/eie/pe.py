@@ -20,9 +20,10 @@ class Pe(wiring.Component):
     A broadcast activation looks up its column (sparse) and, if this PE has entries there, queues
     it. The walker takes one entry a cycle, with no gap between columns, whatever the rows are.
 
-    ``room`` falls while ``queue_depth`` columns or more wait. A column that arrives shows there 4
-    cycles later; so the queue has :data:`UNDER_WAY` more places, for those that come in the
-    meantime, and ``slack`` more for a sender that sees ``room``, or is heard, later.
+    The queue has ``queue_depth`` places, and :data:`UNDER_WAY` + ``slack`` more for activations
+    that the sender has sent and that do not show in ``room`` yet: what comes in shows there 4
+    cycles later. ``room[i]`` is high while :attr:`steps` [i] places are free, so that a sender with
+    less than that under way may send; all of them are while less than ``queue_depth`` columns wait.
 
     When nothing waits, an entry is in its accumulator 8 cycles after its activation came in (9
     with a codebook). ``idle`` rises 1 cycle before the last entry's (2 with a codebook), and falls
@@ -37,7 +38,7 @@ class Pe(wiring.Component):
     index : int
         The PE's unit number on the write bus.
     slack : int
-        Activations that may come beyond :data:`UNDER_WAY`.
+        Cycles by which the sender sees ``room``, or is heard, later than at once.
 
     Members
     -------
@@ -47,7 +48,8 @@ class Pe(wiring.Component):
         Of the layer, stable: see :func:`layer_layout`.
     i : In
         ``valid``, and the broadcast activation ``p``.
-    room, idle : Out(1)
+    room : Out(len(steps))
+    idle : Out(1)
     drain : In
         ``valid``, and the ``row`` to read and clear.
     sum : Out(signed(acc_width))
@@ -63,14 +65,16 @@ class Pe(wiring.Component):
             raise ValueError(f"slack must not be negative, not {slack!r}")
         self.config = config
         self.index = index
-        self.places = config.queue_depth + self.UNDER_WAY + slack
+        under_way = self.UNDER_WAY + slack
+        self.places = config.queue_depth + under_way
+        self.steps = (*(n for n in (1, 2, 4, 8) if n < under_way), under_way + 1)
         super().__init__({
             "bus": In(WriteBus(config)),
             "dense": In(1),
             "rows": In(config.length_bits),
             "codebook": In(bits_for(config.codebooks - 1)),
             "i": In(wiring.Signature({"valid": Out(1), "p": Out(broadcast_layout(config))})),
-            "room": Out(1),
+            "room": Out(len(self.steps)),
             "idle": Out(1),
             "drain": In(wiring.Signature({"valid": Out(1), "row": Out(config.row_bits)})),
             "sum": Out(signed(config.acc_width)),
@@ -125,7 +129,7 @@ class Pe(wiring.Component):
         m.submodules.queue = queue = SyncFIFO(width=len(Value.cast(queued)), depth=self.places)
         head = data.View(column, Cat(queue.r_data, self.rows)[: column.size])
         m.d.comb += [queue.w_data.eq(queued), queue.w_en.eq(s2_valid & (s2.length != 0))]
-        m.d.sync += self.room.eq(queue.level < config.queue_depth)
+        m.d.sync += self.room.eq(Cat(queue.level <= self.places - step for step in self.steps))
 
         # Walk: an entry a cycle; the next column starts in the cycle after the last entry.
         walk_valid = Signal()
