@@ -56,8 +56,8 @@ def memories(config: Config, image_bytes: int) -> dict[str, tuple[int, int, int]
 def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
     """LUT, FF, BRAM and DSP of an accelerator with its UART, on a board.
 
-    Memory blocks and multipliers are counted; logic is a fit to synthesis of accelerators of 1 to
-    80 PEs, and no closer than a sixth.
+    Memory blocks and multipliers are counted; logic is a fit to routed accelerators, and no closer
+    than a tenth.
     """
     family = board.family
     used = {"BRAM": 0, "DSP": config.pes, "LUT": 0, "FF": 0}
@@ -65,32 +65,37 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
         if width * depth >= _SMALL[family]:
             used["BRAM"] += count * blocks(family, width, depth)
         elif family == "ecp5":  # distributed RAM: 16 rows of 4 bits in 4 LUTs, and their selection
-            used["LUT"] += count * -(-width // 4) * -(-depth // 16) * 6
+            used["LUT"] += count * -(-width // 4) * (-(-depth // 16) * 6 - 2)
         else:
             used["FF"] += count * width * depth
             used["LUT"] += count * width * depth
     # Four partial products of at most 18 (ECP5) or 16 bits.
     used["DSP"] += 4 * config.lanes
-    per_pe, per_lane, base = _LOGIC[family]
-    queued = config.weight_address_bits + config.length_bits + 9
-    used["LUT"] += round(per_pe * config.pes + per_lane * config.lanes + base)
-    used["FF"] += round(0.9 * (per_pe * config.pes + per_lane * config.lanes + base))
-    places = config.queue_depth + 4
-    if family == "ecp5":
-        used["LUT"] += config.pes * -(-queued // 4) * -(-places // 16) * 6
-    else:
-        used["FF"] += config.pes * queued * places
-        used["LUT"] += config.pes * queued * places
+    logic = _LOGIC[family]
+    for kind in ("LUT", "FF"):
+        pe, queued, lane, byte, base = logic[kind]
+        used[kind] += round(
+            config.pes * (pe + queued * config.queue_depth)
+            + lane * config.lanes
+            + byte * config.act_word
+            + base
+        )
     return used
 
 
-# LUTs of a PE, of a lane, of the rest.
-_LOGIC = {"ecp5": (130.0, 420.0, 2200.0), "ice40": (190.0, 560.0, 2300.0)}
+# By the PE, the place in its queue, the lane, the byte of an activation word, and the rest; fitted
+# to routed designs. On iCE40 a LUT is a logic cell, many of which hold a flip-flop alone.
+_LOGIC = {
+    "ecp5": {"LUT": (235, 2, 350, 15, 2900), "FF": (215, 1, 330, 20, 2200)},
+    "ice40": {"LUT": (400, 30, 650, 65, 3500), "FF": (260, 20, 400, 35, 1600)},
+}
+# How full the logic may get before placement fails.
+_FULL = {"ecp5": 0.8, "ice40": 0.92}
 
 
 def shortfall(board: Board, used: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """What does not fit: needed and available, by kind. Logic is filled to four fifths at most."""
+    """What does not fit: needed and available, by kind. Logic is not filled to the last cell."""
     room = dict(board.limits)
     for kind in ("LUT", "FF"):
-        room[kind] = room[kind] * 4 // 5
+        room[kind] = int(room[kind] * _FULL[board.family])
     return {kind: (n, board.limits[kind]) for kind, n in used.items() if n > room[kind]}

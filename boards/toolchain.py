@@ -89,7 +89,7 @@ FAMILIES: dict[str, Family] = {
         pack_tool="icepack",
         pack=("top.asc", "top.bin"),
         bitstream="bin",
-        # No -dsp: hw.multiplier instantiates its blocks, into which that pass would fold adders wrongly.
+        # No -dsp: hw.multiplier instantiates its blocks; that pass would fold adders into them.
         synth_opts="-abc9 -device u",
         kinds={
             "ICESTORM_LC": "LUT",

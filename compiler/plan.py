@@ -233,8 +233,7 @@ def _slices(layer: Layer, pes: int, act_word: int, max_rows: int) -> list[tuple[
     """First output and count of each pass; a pass ends at a whole activation word."""
     capacity = pes * max_rows // act_word * act_word
     return [
-        (first, min(capacity, layer.outputs - first))
-        for first in range(0, layer.outputs, capacity)
+        (first, min(capacity, layer.outputs - first)) for first in range(0, layer.outputs, capacity)
     ]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from prunus.boards.board import Board
 from prunus.boards.estimate import estimate, shortfall
@@ -12,6 +13,8 @@ from prunus.compiler.plan import Options, Plan, plan
 __all__ = ["FitError", "choose_options", "image_in_rom", "predicted_cycles"]
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 128)
+# On the smallest parts everything beside the PEs is kept as small as it goes.
+SMALL: dict[str, Any] = {"act_word": 2, "queue_depth": 1, "huffman_bits": 8, "frame_bytes": 64}
 DRAIN = 30  # cycles of a pass beside the array and the drain's beats
 
 
@@ -47,16 +50,15 @@ def choose_options(
         With the smallest accelerator's shortfall, and the board that would take it.
     """
     asked = options or Options()
-    small = board.family == "ice40"
     best: tuple[int, Options] | None = None
     problem: dict[str, tuple[int, int]] = {}
     for pes in SIZES:
         for lanes in (8, 4, 2, 1):
-            if pes % lanes or (small and lanes > 2):
+            if pes % lanes:
                 continue
             trial = replace(asked, pes=pes, lanes=lanes)
-            if small:
-                trial = replace(trial, act_word=8, queue_depth=min(asked.queue_depth, 4))
+            if board.family == "ice40":
+                trial = replace(trial, **SMALL)
             try:
                 placed = plan(layers, trial)
             except ValueError:  # these sizes do not go together

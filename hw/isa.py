@@ -49,7 +49,7 @@ FIELDS = (
     Field("layer", 8, False, "number of the layer, for the trace"),
     Field("dense", 1, False, "dense columns: every PE holds `rows` entries of every column"),
     Field("double_round", 1, False, "rounding rule: 1 gemmlowp double rounding, 0 single rounding"),
-    Field("per_channel", 1, False, "a requantization record for each channel, else one word for all"),
+    Field("per_channel", 1, False, "a record for each channel, else one word for all"),
     Field("in_base", 16, False, "activation word of the first input"),
     Field("in_zero", 8, True, "zero point of the inputs"),
     Field("columns", 16, False, "inputs of the layer"),

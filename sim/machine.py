@@ -1,6 +1,7 @@
 """A functional model of the accelerator: it executes the bytes of the image."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,7 @@ class Machine:
 
     def _read_matrix(self, layer: Descriptor) -> NDArray[np.int64]:
         config, memories = self.config, self.memories
+        values: NDArray[Any]
         dense = np.zeros((config.pes, layer["columns"], config.acc_rows), np.int64)
         code_mask = (1 << config.code_bits) - 1
         for column in range(layer["columns"]):
