@@ -1,7 +1,6 @@
 """A functional model of the accelerator: it executes the bytes of the image."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +53,6 @@ class Machine:
 
     def _read_matrix(self, layer: Descriptor) -> NDArray[np.int64]:
         config, memories = self.config, self.memories
-        values: NDArray[Any]
         dense = np.zeros((config.pes, layer["columns"], config.acc_rows), np.int64)
         code_mask = (1 << config.code_bits) - 1
         for column in range(layer["columns"]):
@@ -74,8 +72,8 @@ class Machine:
                 else:
                     values = memories.codebooks[layer["codebook"]][codes]
                 dense[pe, column, rows] = values
-        pe, row = self._places(layer)
-        return dense[pe, :, row]
+        places = self._places(layer)
+        return dense[places[0], :, places[1]]
 
     def _places(self, layer: Descriptor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """PE and accumulator of each output of a pass."""
