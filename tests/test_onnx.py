@@ -187,7 +187,10 @@ DENSE = {"w": array(6, 4)}
 @pytest.mark.parametrize(
     "proto, message",
     [
-        (model([node("Conv", "x w", name="c1")], DENSE), "node 0 'c1', Conv is not supported; "),
+        (
+            model([node("Resize", "x w", name="c1")], DENSE),
+            "node 0 'c1', Resize is not supported; ",
+        ),
         (model([node("LogSoftmax", "x")]), "node 0, LogSoftmax is not supported; supported are "),
         (model([node("ArgMax", "x")]), "node 0, ArgMax is not supported"),
         (model([node("Quant", "x", domain="other")]), "Quant of domain 'other' is not supported"),
@@ -197,10 +200,11 @@ DENSE = {"w": array(6, 4)}
         (model([node("MatMul", "x w")], {"w": array(5, 4)}), "has shape .6,. a sample for 5 rows"),
         (model([node("MatMul", "x w")], {"w": array(2, 6, 4)}), "weights must have 2 axes"),
         (model([node("MatMul", "x w")], DENSE, shape=("n", 2, 6)), "a sample for 6 rows"),
-        (model([node("Add", "x x")]), "Add: two activations are combined"),
+        (model([node("Mul", "x x")]), "Mul: two activations are combined"),
         (model([node("Add", "x c")], {"c": array(3, 6)}), "constant of shape .3, 6. does not fit"),
         (model([node("Add", "x c")], {"c": array(6)}), "must stand beside a dense layer"),
-        (model([node("Transpose", "x")]), "Transpose: is supported on constants only"),
+        (model([node("Transpose", "x")]), "Transpose: perm .1, 0. of .1, 6.; the batch must stay"),
+        (model([node("Gather", "x i")], {"i": np.array(0)}), "Gather: is supported on constants"),
         (
             model([node("Flatten", "x", axis=2)], shape=("n", 2, 3)),
             "Flatten: makes .2, 3. of .1, 2, 3.; the batch must stay the first axis",
