@@ -50,22 +50,19 @@ class Multiplier(wiring.Component):
         return extended
 
     def _ecp5(self):
-        """MULT18X18D. Source: Lattice FPGA-TN-02205, ECP5 sysDSP usage guide."""
+        """MULT18X18D. Source: Lattice FPGA-TN-02205, ECP5 sysDSP usage guide.
+
+        Ports that are not used stay open: a constant there would have to be routed, and the shift
+        inputs have no way in from the fabric.
+        """
         m = Module()
         a, b = self._operands(m, 18)
         product = Signal(36)
         ports = {}
         for n in range(18):
-            ports |= {f"i_A{n}": a[n], f"i_B{n}": b[n], f"i_C{n}": Const(0)}
-            ports |= {f"i_SRIA{n}": Const(0), f"i_SRIB{n}": Const(0)}
+            ports |= {f"i_A{n}": a[n], f"i_B{n}": b[n]}
         for n in range(36):
             ports[f"o_P{n}"] = product[n]
-        for n in range(4):
-            ports |= {
-                f"i_CLK{n}": ClockSignal() if n == 0 else Const(0),
-                f"i_CE{n}": Const(1),
-                f"i_RST{n}": Const(0),
-            }
         for register in ("INPUTA", "INPUTB", "OUTPUT"):
             ports |= {
                 f"p_REG_{register}_CLK": "CLK0",
@@ -76,6 +73,9 @@ class Multiplier(wiring.Component):
             "MULT18X18D",
             **ports,
             p_REG_PIPELINE_CLK="NONE",
+            i_CLK0=ClockSignal(),
+            i_CE0=Const(1),
+            i_RST0=Const(0),
             i_SIGNEDA=Const(1),
             i_SIGNEDB=Const(1),
             i_SOURCEA=Const(0),
