@@ -85,7 +85,7 @@ class EieArray(wiring.Component):
         while JOIN**self.join_levels < config.pes // config.lanes:
             self.join_levels += 1
         self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels
-        self.overhead = 15 + self.levels_out + self.levels_back
+        self.overhead = 16 + self.levels_out + self.levels_back
         layer = layer_layout(config)
         places = location_layout(config)
         super().__init__({

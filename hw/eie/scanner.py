@@ -9,6 +9,8 @@ from .layer import broadcast_layout, layer_layout
 
 __all__ = ["Scanner"]
 
+WAITING = 3
+
 
 def lowest(bits):
     """``bits`` with every set bit but the lowest cleared; logarithmic depth."""
@@ -44,10 +46,9 @@ class Scanner(wiring.Component):
     The activations are bytes ``0..columns-1`` from word ``in_base`` on; what follows them in the
     last word is ignored. One word is read a cycle while there is place for it. A word without a
     non-zero is dropped in the cycle in which it is looked at, while the one before is still being
-    emitted; two words with non-zeros wait in front of the one at work, one of them in the memory's
-    output register.
+    emitted; :data:`WAITING` words from the memory wait in front of it, enough for one a cycle.
 
-    Latency is 8 cycles from ``start`` to the first non-zero; throughput is one non-zero a cycle,
+    Latency is 9 cycles from ``start`` to the first non-zero; throughput is one non-zero a cycle,
     with no gap between words that hold at least one.
 
     Members
@@ -64,7 +65,7 @@ class Scanner(wiring.Component):
         Everything has been emitted.
     """
 
-    LATENCY = 8
+    LATENCY = 9
 
     def __init__(self, config: Config):
         self.config = config
@@ -99,7 +100,7 @@ class Scanner(wiring.Component):
         else:
             m.d.comb += step.eq(layer.rows)
 
-        # Read: one word a cycle. The memory's output register is the first place of the pipeline.
+        # Read. Words go from the memory into registers first: block RAM is slow enough alone.
         reading = Signal()
         read_addr = register("read_addr", self.r_addr.shape())
         read_base = register("read_base", address_shape)
@@ -108,10 +109,10 @@ class Scanner(wiring.Component):
         r_valid = Signal()
         r_last = register("r_last", 1)
         r_base = register("r_base", address_shape)
-        w0_free = Signal()
+        waiting = Signal(range(WAITING + 1))  # words in those registers
         m.d.comb += [
             self.r_addr.eq(read_addr),
-            self.r_en.eq(reading & (~r_valid | w0_free)),
+            self.r_en.eq(reading & (waiting + r_valid < WAITING)),
         ]
         with m.If(self.start):
             last_column = Signal(16)
@@ -130,10 +131,31 @@ class Scanner(wiring.Component):
                 read_base.eq(read_base + step.shift_left(position_bits)),
                 words_left.eq(words_left - 1),
             ]
+        m.d.sync += r_valid.eq(self.r_en)
         with m.If(self.r_en):
-            m.d.sync += [r_valid.eq(1), r_last.eq(words_left == 0), r_base.eq(read_base)]
-        with m.Elif(w0_free):
-            m.d.sync += r_valid.eq(0)
+            m.d.sync += [r_last.eq(words_left == 0), r_base.eq(read_base)]
+        waiting_layout = data.StructLayout({"word": 8 * word, "last": 1, "base": address_shape})
+        arrived = Signal(waiting_layout)
+        places = [
+            Signal(waiting_layout, name=f"waiting_{n}", reset_less=True) for n in range(WAITING)
+        ]
+        head = places[0]
+        w0_free = Signal()
+        taken = Signal()
+        left = Signal(range(WAITING + 1))
+        m.d.comb += [
+            arrived.word.eq(self.r_data),
+            arrived.last.eq(r_last),
+            arrived.base.eq(r_base),
+            taken.eq((waiting != 0) & w0_free),
+            left.eq(waiting - taken),
+        ]
+        m.d.sync += waiting.eq(left + r_valid)
+        for n, place in enumerate(places):
+            with m.If(left == n):
+                m.d.sync += place.eq(arrived)
+            with m.Elif(taken):
+                m.d.sync += place.eq(places[min(n + 1, WAITING - 1)])
 
         # Word 0: which bytes count. It leaves at once where none does.
         w0_valid = Signal()
@@ -144,13 +166,13 @@ class Scanner(wiring.Component):
         m.d.comb += w0_free.eq(~w0_valid | ~w0_mask.any() | w1_free)
         with m.If(w0_free):
             differs = Cat(
-                self.r_data.word_select(i, 8) != layer.in_zero.as_unsigned() for i in range(word)
+                head.word.word_select(i, 8) != layer.in_zero.as_unsigned() for i in range(word)
             )
             m.d.sync += [
-                w0_valid.eq(r_valid),
-                w0_word.eq(self.r_data),
-                w0_mask.eq(differs & (tail | ~r_last.replicate(word))),
-                w0_base.eq(r_base),
+                w0_valid.eq(waiting != 0),
+                w0_word.eq(head.word),
+                w0_mask.eq(differs & (tail | ~head.last.replicate(word))),
+                w0_base.eq(head.base),
             ]
 
         # Word 1 waits, with its first byte already found; word 2 is at work. `chosen` is the byte
@@ -228,6 +250,16 @@ class Scanner(wiring.Component):
             ]
 
         m.d.comb += self.done.eq(
-            ~(reading | r_valid | w0_valid | w1_valid | w2_valid | s1_valid | s2_valid | s3_valid)
+            ~(
+                reading
+                | r_valid
+                | waiting.any()
+                | w0_valid
+                | w1_valid
+                | w2_valid
+                | s1_valid
+                | s2_valid
+                | s3_valid
+            )
         )
         return m

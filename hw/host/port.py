@@ -171,12 +171,11 @@ class HostPort(wiring.Component):
             self.w_data.eq(group),
             self.r_addr.eq(address),
             self.r_en.eq(reply.fetch),
-            reply.body.eq(
-                select(
-                    [self.r_data[n : n + 8] for n in range(0, len(self.r_data), 8)],
-                    offset[:byte_bits],
-                )
-            ),
+        ]
+        # Registered: block RAM is slow enough alone.
+        bytes_read = [self.r_data[n : n + 8] for n in range(0, len(self.r_data), 8)]
+        m.d.sync += [
+            reply.body.eq(select(bytes_read, offset[:byte_bits])),
             reply.body_last.eq(count[: bits_for(config.frame_bytes)] == 1),
         ]
         m.d.sync += moved.eq(reply.fetch)
