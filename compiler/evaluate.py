@@ -130,7 +130,10 @@ def _part(graph: Graph, suffix: str, numbers: set[int], border: str | None = Non
 def _checked(tensor: Tensor, x: Array) -> Array:
     if x.ndim != len(tensor.shape) + 1 or x.shape[1:] != tensor.shape:
         wanted = ", ".join(map(str, ("samples", *tensor.shape)))
-        raise ValueError(f"{tensor.name}: x must have shape ({wanted}), not {x.shape}")
+        hint = ""
+        if len(tensor.shape) == 3 and x.shape[1:] == (tensor.shape[2], *tensor.shape[:2]):
+            hint = "; channels come last, as after x.transpose(0, 2, 3, 1)"
+        raise ValueError(f"{tensor.name}: x must have shape ({wanted}), not {x.shape}{hint}")
     if tensor.quantized and x.dtype != np.int8:
         raise ValueError(f"{tensor.name}: x must be int8, not {x.dtype}")
     if not tensor.quantized and x.dtype.kind != "f":

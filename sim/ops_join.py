@@ -1,16 +1,16 @@
 """Golden operators of several inputs, or that only move values."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .fixed_point import Int
 from .ops import quantize_multiplier, requantize, scale
 from .ops_conv import Padding
 
-__all__ = ["AddParameters", "add", "add_parameters", "concatenate", "pad"]
+__all__ = ["AddParameters", "add", "add_parameters", "concatenate", "pad", "tabulate"]
 
 ADD_LEFT_SHIFT = 20
 
@@ -88,3 +88,24 @@ def pad(x: ArrayLike, padding: Padding, channels: tuple[int, int], value: int) -
     top, bottom, left, right = padding
     widths = ((0, 0), (top, bottom), (left, right), channels)
     return np.pad(np.asarray(x, np.int64), widths, constant_values=value)
+
+
+def tabulate(
+    function: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    in_scale: float,
+    in_zero: int,
+    out_scale: float,
+    out_zero: int,
+) -> Int:
+    """A function of one int8 value as a table for -128..127, computed in float32.
+
+    Source: TensorFlow Lite ``LUTPopulate``, which TANH is computed with.
+
+    >>> tabulate(np.tanh, 0.1, 0, 1 / 128, 0)[[0, 127, 128, 129, 255]].tolist()
+    [-128, -13, 0, 13, 127]
+    """
+    values = np.float32(in_scale) * (np.arange(-128, 128) - in_zero).astype(np.float32)
+    steps = function(values) * (np.float32(1) / np.float32(out_scale))
+    nearest = np.copysign(np.floor(np.abs(steps.astype(np.float64)) + 0.5), steps)
+    result: Int = np.clip(nearest + out_zero, -128, 127).astype(np.int64)
+    return result

@@ -1,0 +1,192 @@
+"""Calibration of convolutional graphs: near the float graph, and refused in one line."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from tflite_builder import OpSpec, TensorSpec, build, reference
+
+from prunus.compiler.evaluate import output, quantize_input, run, split_host
+from prunus.compiler.ir import Graph, GraphError, Node, Tensor, verify
+from prunus.compiler.passes.calibrate import calibrate
+from prunus.compiler.store import load, save
+from prunus.sim.ops import dequantize
+from prunus.sim.ops_join import tabulate
+
+PLACE = {"stride": (1, 1), "padding": (1, 1, 1, 1), "dilation": (1, 1)}
+POOL = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0, 0, 0)}
+
+
+class Chain:
+    """A float graph of images, node by node."""
+
+    def __init__(self, shape=(6, 6, 3)):
+        self.rng = np.random.default_rng(1)
+        self.tensors = {"x": Tensor("x", shape)}
+        self.nodes = []
+
+    def add(self, op, sources, target, shape=None, attrs=None, **consts):
+        names = tuple(sources.split())
+        shape = shape or self.tensors[names[0]].shape
+        self.tensors[target] = Tensor(target, shape)
+        self.nodes.append(Node(target + "_node", op, names, target, attrs or {}, consts))
+        return self
+
+    def conv(self, source, target, outputs, depthwise=False, size=3):
+        h, w, channels = self.tensors[source].shape
+        shape = (1, size, size, outputs) if depthwise else (outputs, size, size, channels)
+        attrs = PLACE if size == 3 else PLACE | {"padding": (0, 0, 0, 0)}
+        scale = 1 / np.sqrt(size * size * (1 if depthwise else channels))
+        weight = (
+            self.rng.normal(size=shape)
+            * scale
+            * self.rng.uniform(0.1, 2, outputs)[
+                (slice(None), None, None, None) if not depthwise else ...
+            ]
+        )
+        op = "depthwise_convolution" if depthwise else "convolution"
+        bias = self.rng.normal(size=outputs)
+        return self.add(op, source, target, (h, w, outputs), attrs, weight=weight, bias=bias)
+
+    def graph(self, *outputs):
+        outputs = outputs or (self.nodes[-1].output,)
+        return verify(Graph("chain", ("x",), outputs, self.tensors, tuple(self.nodes)))
+
+
+def samples(graph, count=40, seed=2):
+    shape = graph.tensors[graph.inputs[0]].shape
+    return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
+
+
+def error_steps(graph, quantized, x, name=None):
+    """The largest difference to the float graph, in steps of an int8 tensor."""
+    name = name or quantized.outputs[0]
+    tensor = quantized.tensors[name]
+    values = run(quantized, quantize_input(quantized, x))[name]
+    real = dequantize(values, tensor.scale, tensor.zero_point)
+    return np.abs(real - run(graph, x)[name]).max() / tensor.scale
+
+
+def residual_network():
+    """Everything that a small residual network has."""
+    chain = Chain().conv("x", "c", 8).add("relu", "c", "r").conv("r", "d", 8, depthwise=True)
+    chain.add("relu", "d", "dr").conv("dr", "p", 8, size=1).add("add", "p r", "s")
+    chain.add("relu", "s", "sr").add("max_pool_2d", "sr", "m", (3, 3, 8), POOL)
+    chain.add("mean", "m", "g", (1, 1, 8)).add("reshape", "g", "f", (8,))
+    weight, bias = chain.rng.normal(size=(4, 8)), chain.rng.normal(size=4)
+    return chain.add("dense", "f", "l", (4,), weight=weight, bias=bias).graph()
+
+
+def test_a_residual_network(tmp_path):
+    graph = residual_network()
+    x = samples(graph, 100)
+    quantized = calibrate(graph, x)
+    assert [node.op for node in quantized.nodes] == [
+        "conv_2d", "depthwise_conv_2d", "conv_2d", "add", "max_pool_2d", "mean", "reshape",
+        "fully_connected",
+    ]  # fmt: skip
+    for node in quantized.nodes[:3]:
+        assert node.attrs["rounding"] == "double"
+        assert node.consts["multiplier"].shape == (8,)
+        axis = (1, 2, 3) if node.op == "conv_2d" else (0, 1, 2)
+        assert (np.abs(node.consts["weight"].astype(int)).max(axis=axis) == 127).all()
+    for name in ("r", "dr", "p", "sr", "m", "f", "l"):
+        assert error_steps(graph, quantized, x, name) < 6, name
+    assert split_host(quantized)[1].nodes == quantized.nodes
+    save(quantized, tmp_path / "graph.npz")
+    stored = load(tmp_path / "graph.npz")
+    entering = quantize_input(quantized, x)
+    assert np.array_equal(output(stored, entering), output(quantized, entering))
+
+
+def test_a_clamp_of_an_addition():
+    graph = Chain((4, 4, 3)).conv("x", "c", 3).add("add", "c x", "s").add("relu", "s", "y").graph()
+    quantized = calibrate(graph, samples(graph))
+    add = quantized.nodes[-1]
+    assert (add.op, add.output) == ("add", "y")
+    assert add.attrs["clamp"] == (-128, 127)
+    assert quantized.tensors["y"].zero_point == -128
+
+
+def test_a_relu_that_is_not_alone_is_a_rescale():
+    chain = Chain((4, 4, 3)).conv("x", "c", 3).add("relu", "c", "r").conv("r", "d", 3)
+    graph = chain.add("add", "c d", "y").graph()
+    x = samples(graph)
+    quantized = calibrate(graph, x)
+    assert [node.op for node in quantized.nodes] == ["conv_2d", "rescale", "conv_2d", "add"]
+    assert quantized.tensors["c"].zero_point > -100
+    assert quantized.tensors["r"].zero_point == -128
+    assert error_steps(graph, quantized, x) < 4
+
+
+def test_concatenations_take_or_rescale():
+    chain = Chain((4, 4, 3)).conv("x", "a", 3).conv("x", "b", 5).add("relu", "b", "br")
+    chain.add("max_pool_2d", "br", "m", attrs=POOL | {"kernel": (1, 1), "stride": (1, 1)})
+    graph = chain.add("concatenation", "a m x", "y", (4, 4, 11), {"axis": 2}).graph()
+    x = samples(graph)
+    quantized = calibrate(graph, x)
+    assert [node.op for node in quantized.nodes] == [
+        "conv_2d", "conv_2d", "max_pool_2d", "rescale", "concatenation",
+    ]  # fmt: skip
+    scales = {quantized.tensors[name].scale for name in ("a", "br", "m", "y")}
+    assert len(scales) == 1
+    assert quantized.nodes[3].inputs == ("x",)
+    assert error_steps(graph, quantized, x) < 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_tanh_is_a_table(seed):
+    pytest.importorskip("ai_edge_litert.interpreter")
+    rng = np.random.default_rng(seed)
+    scale, zero = float(np.float32(10 ** rng.uniform(-3, 0.3))), int(rng.integers(-128, 128))
+    every = np.arange(-128, 128, dtype=np.int8)[None]
+    tensors = [TensorSpec("x", (1, 256), scale=scale, zero_point=zero),
+               TensorSpec("y", (1, 256), scale=1 / 128, zero_point=0)]  # fmt: skip
+    raw = build(tensors, [OpSpec("TANH", [0], [1], {}, 2)], [0], [1])
+    assert np.array_equal(tabulate(np.tanh, scale, zero, 1 / 128, 0)[None], reference(raw, every))
+
+
+def test_tanh_in_a_network():
+    graph = Chain((4, 4, 3)).conv("x", "c", 4).add("tanh", "c", "t").conv("t", "y", 2).graph()
+    x = samples(graph)
+    quantized = calibrate(graph, x)
+    assert [node.op for node in quantized.nodes] == ["conv_2d", "lut", "conv_2d"]
+    assert error_steps(graph, quantized, x) < 5
+
+
+def test_samples_go_through_in_parts(monkeypatch):
+    graph = residual_network()
+    x = samples(graph, 20)
+    whole = calibrate(graph, x)
+    monkeypatch.setattr("prunus.compiler.passes.calibrate._CHUNK", 3000)
+    parts = calibrate(graph, x)
+    assert parts.tensors == whole.tensors
+
+
+@pytest.mark.parametrize(
+    "batch, message",
+    [
+        (np.zeros((2, 3, 6, 5)), r"^x: x must have .* not \(2, 3, 6, 5\); channels come last, as after x."),
+        (np.zeros((2, 6, 5, 4)), r"^x: x must have shape .*, not \(2, 6, 5, 4\)$"),
+        (np.full((2, 6, 5, 3), np.nan), "^batch must be finite, and it holds NaN or infinity$"),
+    ],
+)  # fmt: skip
+def test_the_batch_is_checked(batch, message):
+    graph = Chain((6, 5, 3)).conv("x", "y", 2).graph()
+    with pytest.raises(ValueError, match=message):
+        calibrate(graph, batch)
+
+
+def test_int8_input_with_channels_first_is_named():
+    graph = Chain((6, 5, 3)).conv("x", "y", 2).graph()
+    quantized = calibrate(graph, samples(graph))
+    with pytest.raises(ValueError, match="channels come last"):
+        output(quantized, np.zeros((1, 3, 6, 5), np.int8))
+
+
+def test_weights_that_are_not_finite():
+    graph = Chain().conv("x", "y", 2).graph()
+    (node,) = graph.nodes
+    graph = dataclasses.replace(graph, nodes=(node.with_consts(bias=np.array([1.0, np.nan])),))
+    with pytest.raises((GraphError, ValueError), match="^y_node: a weight or a bias is not finite"):
+        calibrate(graph, samples(graph))
