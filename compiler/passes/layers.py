@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..ir import Array, Graph, Node
+from ..ir import OPS, Array, Graph, Node
 
-__all__ = ["Change", "changes", "layers", "per_layer", "real_weight"]
+__all__ = ["Change", "changes", "layers", "macs", "per_layer", "real_weight"]
 
 T = TypeVar("T")
 
@@ -32,13 +32,21 @@ def per_layer(graph: Graph, value: T | Mapping[str, T]) -> dict[str, T]:
 def real_weight(graph: Graph, node: Node) -> Array:
     """The weights in real units, up to the rounding of the layer's multiplier."""
     weight = node.consts["weight"].astype(np.float64)
-    if node.op != "fully_connected":
+    if not OPS[node.op].quantized:
         return weight
     before, after = graph.tensors[node.inputs[0]].scale, graph.tensors[node.output].scale
     assert before is not None and after is not None
-    ratio = node.consts["multiplier"] * 2.0 ** (node.consts["shift"] - 31)
-    scaled: Array = weight * (ratio * after / before)[:, None]
+    ratio = node.consts["multiplier"] * 2.0 ** (node.consts["shift"] - 31) * after / before
+    outputs = 3 if node.op == "depthwise_conv_2d" else 0  # the axis of the weights
+    axes = tuple(axis for axis in range(weight.ndim) if axis != outputs)
+    scaled: Array = weight * np.expand_dims(ratio, axes)
     return scaled
+
+
+def macs(graph: Graph, node: Node) -> int:
+    """Multiplications of one sample in a layer with weights; padding counts."""
+    places = graph.tensors[node.output].shape[:-1]
+    return int(np.prod(places, dtype=np.int64)) * int(node.consts["weight"].size)
 
 
 @dataclass(frozen=True, slots=True)
