@@ -14,6 +14,7 @@ from prunus.compiler import store
 from prunus.compiler.assemble import LayerStatistics
 from prunus.compiler.ir import Graph, GraphError
 from prunus.hw.config import Config
+from prunus.hw.image import unpack
 
 __all__ = ["FORMAT", "Build", "BuildError", "LayerReport", "load_build", "save_build"]
 
@@ -183,10 +184,13 @@ def load_build(path: Path) -> Build:
             f"{importlib.metadata.version('prunus')}, format {FORMAT}: compile the model again"
         )
     try:
+        config = Config(**document["config"])
+        image = (path / "image.bin").read_bytes()
+        unpack(image, config.hash)
         return Build(
             graph=store.load(path / "graph.npz"),
-            config=Config(**document["config"]),
-            image=(path / "image.bin").read_bytes(),
+            config=config,
+            image=image,
             layers=tuple(
                 LayerReport(**{**layer, "rom": LayerStatistics(**layer["rom"])})
                 for layer in document["layers"]

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
@@ -35,6 +35,13 @@ FILE = click.Path(path_type=Path)
     metavar="B",
     help="Share weights: 2**B values a layer, B from 1 to 8.",
 )
+@click.option(
+    "--share-init",
+    type=click.Choice(["linear", "density", "random"]),
+    default="linear",
+    show_default=True,
+    help="Where the clusters of --weight-bits start.",
+)
 @click.option("--calibration", type=FILE, metavar="X.npy", help="Inputs; float models need them.")
 @click.option("--pes", type=int, metavar="N", help="PEs of the EIE array.")
 @click.option("--queue-depth", type=int, metavar="N", help="Columns that wait in front of a PE.")
@@ -47,6 +54,7 @@ def compile_command(
     engine: str,
     density: float | None,
     weight_bits: int | None,
+    share_init: Literal["linear", "density", "random"],
     calibration: Path | None,
     pes: int | None,
     queue_depth: int | None,
@@ -79,6 +87,7 @@ def compile_command(
             calibration=batch,
             density=density,
             weight_bits=weight_bits,
+            share_init=share_init,
             **_sizes(board, config_file, given),
         )
         save_build(build, output)
