@@ -1,4 +1,4 @@
-"""Float ONNX models; images have channels last here, wherever the file has them."""
+"""ONNX models, float or int8 in QDQ form; images have channels last, wherever the file does."""
 
 import math
 from collections.abc import Callable
@@ -9,8 +9,11 @@ import numpy as np
 import onnx
 
 from ..ir import Graph, GraphError, ModelError, Tensor, live, verify
+from ..passes.calibrate import clamps_first
 from ..passes.fold_affine import fold_affine
+from ..passes.quantizer import Quantizer
 from . import onnx_dense as dense
+from . import onnx_quantized as quantized
 from . import onnx_spatial as spatial
 from .onnx_base import Builder, View, image_order, plain_order
 from .onnx_constants import FOLDED, constant, first_line, fold, initializer
@@ -37,6 +40,7 @@ _CONVERT: dict[str, Callable[[Builder], None]] = {
     "Cast": dense.same,
     "Clip": dense.clip,
     "Concat": spatial.concat,
+    "DequantizeLinear": quantized.dequantize_linear,
     "Div": dense.arithmetic,
     "Dropout": dense.same,
     "Flatten": dense.reshape,
@@ -44,6 +48,7 @@ _CONVERT: dict[str, Callable[[Builder], None]] = {
     "Identity": dense.same,
     "MatMul": dense.matmul,
     "Mul": dense.arithmetic,
+    "QuantizeLinear": quantized.quantize_linear,
     "Relu": dense.relu,
     "Reshape": dense.reshape,
     "Sigmoid": dense.sigmoid,
@@ -60,7 +65,7 @@ _KEEPING = ("Add", "Cast", "Div", "Identity", "Mul", "Sub")
 
 
 def import_onnx(path: str | Path) -> Graph:
-    """The float graph of an ``.onnx`` file, its scales and offsets folded into the layers.
+    """The graph of an ``.onnx`` file, float or (QDQ) int8, with scales and offsets folded.
 
     Raises
     ------
@@ -126,7 +131,12 @@ def _graph(model: Any, name: str) -> Graph:
             raise ModelError(f"node {node.name!r}: a weight or a bias is not finite")
         if node.op in ("softmax", "logistic") and graph.consumers(node.output):
             raise ModelError(f"node {node.name!r}: {node.op} must close the network")
-    return graph
+    if not build.grids:
+        return graph
+    quantizer = Quantizer(
+        clamps_first(graph), {}, False, grids=build.grids, weight_scales=build.weight_scales
+    )
+    return quantizer.graph()
 
 
 def _is_image(view: View) -> bool:
@@ -147,6 +157,8 @@ def _step(build: Builder) -> None:
     elif node.op_type in FOLDED and fixed:
         values = [build.constants[name] if name else None for name in node.input]
         build.constants[node.output[0]] = fold(node, values, build.model.opset_import)
+        if node.op_type == "Transpose":
+            quantized.transposed(build)
     elif node.op_type in _CONVERT:
         _CONVERT[node.op_type](build)
     else:

@@ -63,6 +63,9 @@ class Builder:
         self.tensors: dict[str, Tensor] = {}
         self.known: dict[str, View] = {}  # by the name in the file: identities share a tensor
         self.nodes: list[Node] = []
+        self.grids: dict[str, tuple[float, int]] = {}  # of tensors, where the file has them
+        self.scales: dict[str, tuple[Array, int]] = {}  # of dequantized constants, and their axis
+        self.weight_scales: dict[str, Array] = {}  # of layers
         self.node: Any = None
         self.number = 0
 

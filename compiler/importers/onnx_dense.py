@@ -7,6 +7,7 @@ import onnx
 
 from ..ir import Array
 from .onnx_base import Builder, View, plain_order
+from .onnx_quantized import layer_scales
 
 __all__ = [
     "FLOATS",
@@ -27,8 +28,11 @@ __all__ = [
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
-def _layer(build: Builder, before: View, weight: Array, bias: Array) -> None:
-    """A dense layer on the last axis; every other one must be 1."""
+def _layer(build: Builder, before: View, weight: Array, bias: Array, axis: int) -> None:
+    """A dense layer on the last axis; every other one must be 1.
+
+    ``axis`` is that of the outputs in the file's weights.
+    """
     size = before.tensor.size
     if size != weight.shape[1] or before.shape[-1] != size:
         raise build.fail(
@@ -39,8 +43,10 @@ def _layer(build: Builder, before: View, weight: Array, bias: Array) -> None:
     flat = build.flat(before)
     if len(before.shape) == 1:
         build.add("dense", flat, (outputs,), consts=consts)
+        layer_scales(build, axis)
         return
     product = build.add("dense", flat, (outputs,), "_dense", consts=consts)
+    layer_scales(build, axis)
     build.add("reshape", product.tensor, (*before.shape[:-1], outputs))
 
 
@@ -57,7 +63,8 @@ def gemm(build: Builder) -> None:
     if build.constant(2) is not None:
         beta = dtype(build.attr("beta", 1.0))
         bias = _per_sample(build, build.floats(2), (len(weight),)) * beta
-    _layer(build, before, weight * dtype(build.attr("alpha", 1.0)), bias.astype(dtype))
+    alpha = dtype(build.attr("alpha", 1.0))
+    _layer(build, before, weight * alpha, bias.astype(dtype), 1 - build.attr("transB", 0))
 
 
 def matmul(build: Builder) -> None:
@@ -67,7 +74,7 @@ def matmul(build: Builder) -> None:
     matrix = build.floats(1)
     if matrix.ndim != 2:
         raise build.fail(f"weights must have 2 axes, not shape {matrix.shape}")
-    _layer(build, build.activation(0), matrix.T, np.zeros(matrix.shape[1], matrix.dtype))
+    _layer(build, build.activation(0), matrix.T, np.zeros(matrix.shape[1], matrix.dtype), 1)
 
 
 def _per_sample(build: Builder, value: Array, shape: tuple[int, ...]) -> Array:

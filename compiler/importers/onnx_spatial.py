@@ -9,6 +9,7 @@ from prunus.sim.ops_conv import output_size
 
 from ..ir import Array
 from .onnx_base import Builder
+from .onnx_quantized import layer_scales
 
 __all__ = ["concat", "conv", "global_pool", "pad", "pool", "reduce_mean", "slice_", "spread"]
 
@@ -40,6 +41,7 @@ def conv(build: Builder) -> None:
     consts = {"weight": np.ascontiguousarray(taps), "bias": bias}
     shape = (*_result(place, (rows, columns), kernel), outputs)
     build.add_image(op, before, shape, attrs=place, consts=consts)
+    layer_scales(build, 0)
 
 
 def spread(weight: Array, groups: int) -> Array:

@@ -11,7 +11,7 @@ from ..ir import Array, Graph, GraphError, verify
 from .fold_affine import fold_affine
 from .quantizer import CLAMPS, Quantizer
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "clamps_first"]
 
 _CHUNK = 1 << 23  # values that are held at a time
 
@@ -44,7 +44,7 @@ def calibrate(graph: Graph, batch: ArrayLike, *, per_channel: bool = False) -> G
         raise ValueError("batch must have at least one sample, not 0")
     if not np.isfinite(samples).all():
         raise ValueError("batch must be finite, and it holds NaN or infinity")
-    graph = _clamps_first(fold_affine(verify(graph)))
+    graph = clamps_first(fold_affine(verify(graph)))
     quantize_input(graph, samples)  # which says what is wrong with its shape
     return Quantizer(graph, _ranges(graph, samples), per_channel).graph()
 
@@ -61,7 +61,7 @@ def _ranges(graph: Graph, samples: Array) -> dict[str, tuple[float, float]]:
     return ranges
 
 
-def _clamps_first(graph: Graph) -> Graph:
+def clamps_first(graph: Graph) -> Graph:
     """``reshape -> relu`` becomes ``relu -> reshape``, so that relu stands behind its layer."""
     position = 1
     nodes, tensors = list(graph.nodes), dict(graph.tensors)

@@ -1,5 +1,7 @@
 """Folds scales and offsets (batch normalization, a separate bias) into the layers beside them."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..ir import Array, Graph, GraphError, Node
@@ -39,12 +41,12 @@ def _fold(graph: Graph, affine: Node) -> Graph:
     if before is not None and before.op in _LAYERS:
         layer = _behind(graph, before, scale, offset)
         if layer is not None:
-            return _replace(graph, affine, before, layer)
+            return _replace(graph, affine, before, layer, behind=True)
     after = _through_reshapes(graph, affine, forward=True)
     if after is not None and after.op in _LAYERS:
         layer = _in_front(graph, after, scale, offset)
         if layer is not None:
-            return _replace(graph, affine, after, layer)
+            return _replace(graph, affine, after, layer, behind=False)
     alone = _alone(affine, scale, offset)
     if alone is None:
         raise GraphError(
@@ -130,31 +132,29 @@ def _through_reshapes(graph: Graph, node: Node, forward: bool) -> Node | None:
         node = following
 
 
-def _replace(graph: Graph, affine: Node, old: Node, layer: Node) -> Graph:
-    """Without ``affine``: the tensor behind it takes the place of the one in front."""
-    nodes = []
-    for node in graph.nodes:
-        if node is old:
-            node = layer
-        if node is not affine:
-            nodes.append(node)
-    return rewire(graph.with_nodes(nodes), affine.output, affine.inputs[0])
+def _replace(graph: Graph, affine: Node, old: Node, layer: Node, behind: bool) -> Graph:
+    """Without ``affine``: of the tensors on its sides, the one that is not beside the layer stays.
+
+    So the outputs of a graph keep their names, and so do its inputs.
+    """
+    nodes = [layer if node is old else node for node in graph.nodes if node is not affine]
+    gone, instead = affine.inputs[0], affine.output
+    if not behind:
+        gone, instead = instead, gone
+    return rewire(graph.with_nodes(nodes), gone, instead)
 
 
 def rewire(graph: Graph, gone: str, instead: str) -> Graph:
-    """The graph with every use of one tensor replaced by another of the same shape."""
+    """The graph with one tensor replaced by another of the same shape, wherever it is used."""
     nodes = [
-        Node(
-            node.name,
-            node.op,
-            tuple(instead if name == gone else name for name in node.inputs),
-            node.output,
-            node.attrs,
-            node.consts,
+        replace(
+            node,
+            inputs=tuple(instead if name == gone else name for name in node.inputs),
+            output=instead if node.output == gone else node.output,
         )
         for node in graph.nodes
     ]
     outputs = tuple(instead if name == gone else name for name in graph.outputs)
-    tensors = dict(graph.tensors)
-    tensors.pop(gone, None)
-    return Graph(graph.name, graph.inputs, outputs, tensors, tuple(nodes)).with_nodes(nodes)
+    tensors = {**graph.tensors, instead: replace(graph.tensors[gone], name=instead)}
+    tensors.pop(gone)
+    return replace(graph, outputs=outputs, tensors=tensors).with_nodes(nodes)

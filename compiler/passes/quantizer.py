@@ -61,8 +61,8 @@ class Quantizer:
     def ranged(self, name: str) -> tuple[Tensor, float, int]:
         """Make a tensor int8, with the grid that it is given or the range of its values."""
         leader = self.joined.get(name, name)
-        if leader in self.grids:
-            scale, zero_point = self.grids[leader]
+        if name in self.grids:
+            scale, zero_point = self.grids[name]
         elif leader in self.ranges:
             scale, zero_point = _grid(*self.ranges[leader])
         else:
@@ -93,6 +93,10 @@ class Quantizer:
         scales = self.weight_scales.get(node.name)
         if scales is None:
             scales = _weight_scales(rows, bias / in_scale, least, per_channel)
+        else:
+            steps = rows / scales[:, None]
+            if np.abs(steps - _round(steps)).max() > 1e-3 or np.abs(steps).max() > 128:
+                raise GraphError(f"{node.name}: its weights are not int8 steps of their scale")
         pairs = []
         for scale in scales.tolist():
             try:
@@ -102,7 +106,8 @@ class Quantizer:
                     f"{node.name}: input x weight / output {error}; calibrate with samples that "
                     "reach its outputs"
                 ) from error
-        matrix = np.clip(_round(rows / scales[:, None]), -127, 127).astype(np.int8)
+        lowest_weight = -127 if node.name not in self.weight_scales else -128
+        matrix = np.clip(_round(rows / scales[:, None]), lowest_weight, 127).astype(np.int8)
         offset = _round(bias / (in_scale * scales))
         if np.abs(offset).max(initial=0) >= _LIMIT:
             raise GraphError(f"{node.name}: its bias can overflow int32")
@@ -140,14 +145,21 @@ class Quantizer:
 
     def keep(self, node: Node) -> None:
         """Operators that keep scale and zero point."""
-        before, _, _ = self.before(node)
+        before, in_scale, in_zero = self.before(node)
         attrs, output = dict(node.attrs), node.output
         if node.op.endswith("pool_2d"):
             output, low, high = self.clamped(node)
             attrs["clamp"] = _steps(before, low, high)
         shape = self.source.tensors[node.output].shape
-        self.tensors[output] = replace(before, name=output, shape=shape)
-        self.nodes.append(replace(node, output=output, attrs=attrs))
+        after = replace(before, name=output, shape=shape)
+        other = output in self.grids and self.grids[output] != (in_scale, in_zero)
+        if other:  # the operator itself cannot change the scale
+            after = replace(after, name=f"{output}/{node.name}")
+        self.tensors[after.name] = after
+        self.nodes.append(replace(node, output=after.name, attrs=attrs))
+        if other:
+            target, _, _ = self.ranged(output)
+            self.rescale(f"{node.name}_rescale", after.name, target, in_scale, (-128, 127))
 
     def mean(self, node: Node) -> None:
         """The mean over space, with a scale of its own."""
