@@ -69,7 +69,10 @@ def core_layers(core: Graph) -> tuple[Layer, ...]:
             layers.append(_fully_connected(core, node, names[node.inputs[0]]))
             names[node.output] = node.output
         else:
-            raise GraphError(f"{node.name}: {node.op} is not an operator of the hardware")
+            raise GraphError(
+                f"{node.name}: {node.op} is not an operator of the hardware, which has "
+                "fully_connected and reshape"
+            )
     if not layers:
         raise GraphError(f"{core.name}: no layer for the hardware")
     return tuple(layers)
