@@ -33,7 +33,7 @@ def test_shortfall_is_told_in_numbers():
     layers = core_layers(random_network([1000, 200]))
     with pytest.raises(
         FitError,
-        match=r"^icebreaker: the model needs at least \d+ BRAM of 30.*; ulx3s-85f would take it$",
+        match=r"^icebreaker: the model needs at least \d+ BRAM of 30.*; ulx3s-45f would take it$",
     ):
         choose_options(layers, BOARDS["icebreaker"])
 
