@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .exact import exact_product
 from .fixed_point import Int, divide_by_pot, exp_on_negative, high_mul, logistic, one_over_one_plus
 
 __all__ = [
@@ -49,7 +50,7 @@ def fully_connected(x: ArrayLike, weight: ArrayLike, in_zero: int) -> Int:
     >>> fully_connected([[1, -128]], [[2, 3], [-1, 1]], -128).tolist()
     [[258, -129]]
     """
-    result: Int = (np.asarray(x, np.int64) - in_zero) @ np.asarray(weight, np.int64).T
+    result: Int = exact_product(np.asarray(x, np.int64) - in_zero, np.asarray(weight).T)
     return result
 
 

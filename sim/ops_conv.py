@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import ArrayLike, NDArray
 
+from .exact import exact_product
 from .fixed_point import Int
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "correlate",
     "correlate_depthwise",
     "depthwise_conv_2d",
-    "exact_matmul",
     "output_size",
     "windows",
 ]
@@ -109,10 +109,11 @@ def correlate(
     matrix = w.reshape(outputs, -1).T
     gathered = windows(_padded(x, padding), (kh, kw), stride, dilation)
     chunk = max(1, _CHUNK // max(1, math.prod(gathered.shape[1:])))
-    parts = [
-        exact_matmul(gathered[start : start + chunk], matrix)
-        for start in range(0, max(1, len(gathered)), chunk)
-    ]
+    parts = []
+    for start in range(0, max(1, len(gathered)), chunk):
+        part = gathered[start : start + chunk]
+        rows = part.reshape(-1, matrix.shape[0])
+        parts.append(exact_product(rows, matrix).reshape(*part.shape[:3], outputs))
     return np.concatenate(parts)
 
 
@@ -137,25 +138,6 @@ def correlate_depthwise(
         for column in range(kw):
             result += view[:, :, :, row, column, :, None] * taps[row, column]
     return result.reshape(*view.shape[:3], outputs)
-
-
-def exact_matmul(gathered: NDArray[Any], matrix: NDArray[Any]) -> NDArray[Any]:
-    """The last axes of ``gathered`` (n, rows, columns, ...) times the matrix; exact for integers.
-
-    Integers are multiplied in floating point where no partial sum can exceed what it holds
-    exactly, because BLAS is many times faster than NumPy's integer product.
-    """
-    shape = (*gathered.shape[:3], matrix.shape[1])
-    if gathered.dtype.kind == "f":
-        product: NDArray[Any] = gathered.reshape(-1, matrix.shape[0]) @ matrix
-        return product.reshape(shape)
-    wide = matrix.astype(np.int64)  # the magnitude of -128 does not fit int8
-    largest = max(-int(gathered.min()), int(gathered.max()), 0) if gathered.size else 0
-    bound = largest * int(np.abs(wide).sum(axis=0).max(initial=0))
-    dtype = np.float32 if bound <= 1 << 24 else np.float64 if bound <= 1 << 53 else np.int64
-    flat = gathered.astype(dtype).reshape(-1, matrix.shape[0])
-    total: NDArray[Any] = (flat @ wide.astype(dtype)).astype(np.int64)
-    return total.reshape(shape)
 
 
 def _padded(x: NDArray[Any], padding: Padding) -> NDArray[Any]:

@@ -8,10 +8,12 @@ from image_graphs import POOL, Chain, residual_network, samples
 from tflite_builder import OpSpec, TensorSpec, build, reference
 
 from prunus.compiler.evaluate import output, quantize_input, run, split_host
-from prunus.compiler.ir import GraphError
+from prunus.compiler.ir import GraphError, equal
 from prunus.compiler.passes.calibrate import calibrate
+from prunus.compiler.passes.observe import fit
+from prunus.compiler.passes.quantizer import grid
 from prunus.compiler.store import load, save
-from prunus.sim.ops import dequantize
+from prunus.sim.ops import dequantize, quantize
 from prunus.sim.ops_join import tabulate
 
 
@@ -27,7 +29,7 @@ def error_steps(graph, quantized, x, name=None):
 def test_a_residual_network(tmp_path):
     graph = residual_network()
     x = samples(graph, 100)
-    quantized = calibrate(graph, x)
+    quantized = calibrate(graph, x, ranges="full")
     assert [node.op for node in quantized.nodes] == [
         "conv_2d", "depthwise_conv_2d", "conv_2d", "add", "max_pool_2d", "mean", "reshape",
         "fully_connected",
@@ -59,7 +61,7 @@ def test_a_relu_that_is_not_alone_is_a_rescale():
     chain = Chain((4, 4, 3)).conv("x", "c", 3).add("relu", "c", "r").conv("r", "d", 3)
     graph = chain.add("add", "c d", "y").graph()
     x = samples(graph)
-    quantized = calibrate(graph, x)
+    quantized = calibrate(graph, x, ranges="full")
     assert [node.op for node in quantized.nodes] == ["conv_2d", "rescale", "conv_2d", "add"]
     assert quantized.tensors["c"].zero_point > -100
     assert quantized.tensors["r"].zero_point == -128
@@ -71,7 +73,7 @@ def test_concatenations_take_or_rescale():
     chain.add("max_pool_2d", "br", "m", attrs=POOL | {"kernel": (1, 1), "stride": (1, 1)})
     graph = chain.add("concatenation", "a m x", "y", (4, 4, 11), {"axis": 2}).graph()
     x = samples(graph)
-    quantized = calibrate(graph, x)
+    quantized = calibrate(graph, x, ranges="full")
     assert [node.op for node in quantized.nodes] == [
         "conv_2d", "conv_2d", "max_pool_2d", "rescale", "concatenation",
     ]  # fmt: skip
@@ -96,7 +98,7 @@ def test_tanh_is_a_table(seed):
 def test_tanh_in_a_network():
     graph = Chain((4, 4, 3)).conv("x", "c", 4).add("tanh", "c", "t").conv("t", "y", 2).graph()
     x = samples(graph)
-    quantized = calibrate(graph, x)
+    quantized = calibrate(graph, x, ranges="full")
     assert [node.op for node in quantized.nodes] == ["conv_2d", "lut", "conv_2d"]
     assert error_steps(graph, quantized, x) < 5
 
@@ -104,10 +106,38 @@ def test_tanh_in_a_network():
 def test_samples_go_through_in_parts(monkeypatch):
     graph = residual_network()
     x = samples(graph, 20)
-    whole = calibrate(graph, x)
-    monkeypatch.setattr("prunus.compiler.passes.calibrate._CHUNK", 3000)
-    parts = calibrate(graph, x)
+    whole = calibrate(graph, x, ranges="full")
+    monkeypatch.setattr("prunus.compiler.passes.observe._CHUNK", 3000)
+    parts = calibrate(graph, x, ranges="full")
     assert parts.tensors == whole.tensors
+
+
+def rounding_error(values, low, high):
+    scale, zero = grid(low, high)
+    return np.square(dequantize(quantize(values, scale, zero), scale, zero) - values).mean()
+
+
+def test_ranges_are_fitted_to_what_is_frequent():
+    rng = np.random.default_rng(0)
+    flat, tailed = rng.uniform(-1, 1, 50000), rng.laplace(size=50000)
+    for values in (flat.astype(np.float32), np.maximum(tailed, 0).astype(np.float32)):
+        whole = (float(values.min()), float(values.max()))
+        fitted = fit(values, *whole)
+        if values.min() < 0:
+            assert fitted == whole
+        else:
+            assert fitted[1] < whole[1]
+            assert rounding_error(values, *fitted) < rounding_error(values, *whole)
+
+
+def test_graphs_with_convolutions_are_fitted():
+    graph = residual_network()
+    x = samples(graph, 100)
+    fitted = calibrate(graph, x, ranges="fitted")
+    assert equal(calibrate(graph, x), fitted)
+    assert not equal(calibrate(graph, x, ranges="full"), fitted)
+    with pytest.raises(ValueError, match="^ranges must be 'full' or 'fitted', not 'wide'$"):
+        calibrate(graph, x, ranges="wide")
 
 
 @pytest.mark.parametrize(

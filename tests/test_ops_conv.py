@@ -8,6 +8,7 @@ from spatial import convolution
 from tflite_builder import reference
 
 from prunus.sim import ops, ops_conv
+from prunus.sim.exact import exact_product
 
 
 def golden(case, x, depthwise):
@@ -73,12 +74,13 @@ def test_depthwise_is_conv_2d_with_zeros_elsewhere():
 
 @pytest.mark.parametrize("size", [1, 1 << 14, 1 << 31])
 def test_products_are_exact_beyond_floating_point(size):
-    gathered = np.full((1, 1, 1, 3), size, np.int64) + np.arange(3)
+    rows = np.full((2, 3), size, np.int64) + np.arange(6).reshape(2, 3)
     matrix = np.array([[size >> 8, 1], [1, size >> 8], [3, 5]], np.int64)
-    wanted = [[int(a) * int(b) for a, b in zip(gathered.ravel(), column, strict=True)]
-              for column in matrix.T]  # fmt: skip
-    result = ops_conv.exact_matmul(gathered, matrix)
-    assert result.ravel().tolist() == [sum(column) for column in wanted]
+    wanted = [
+        [sum(int(a) * int(b) for a, b in zip(row, column, strict=True)) for column in matrix.T]
+        for row in rows
+    ]
+    assert exact_product(rows, matrix).tolist() == wanted
 
 
 def test_many_samples_go_in_chunks(monkeypatch):

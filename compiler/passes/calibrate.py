@@ -1,22 +1,29 @@
 """Float graphs to int8, with the ranges that a batch of samples shows."""
 
-import math
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..evaluate import quantize_input, run
-from ..ir import Array, Graph, GraphError, verify
+from ..evaluate import quantize_input
+from ..ir import Graph, GraphError, verify
 from .fold_affine import fold_affine
+from .observe import observe
 from .quantizer import CLAMPS, Quantizer
 
 __all__ = ["calibrate", "clamps_first"]
 
-_CHUNK = 1 << 23  # values that are held at a time
+_CONVOLUTIONS = ("convolution", "depthwise_convolution")
 
 
-def calibrate(graph: Graph, batch: ArrayLike, *, per_channel: bool = False) -> Graph:
+def calibrate(
+    graph: Graph,
+    batch: ArrayLike,
+    *,
+    per_channel: bool = False,
+    ranges: Literal["full", "fitted"] | None = None,
+) -> Graph:
     """``dense [-> relu | clip]*`` becomes fully_connected; the input and the output become int8.
 
     So do convolutions and what stands between them. As TFLite's converter does it: activations
@@ -25,6 +32,10 @@ def calibrate(graph: Graph, batch: ArrayLike, *, per_channel: bool = False) -> G
     the layer or one for each output, in convolutions with one for each output; biases are int32
     of scale input x weight. Pools keep the scale of their input, a tensor that only a
     concatenation sees takes the concatenation's, other inputs of it are rescaled.
+
+    ``ranges`` "full" keeps every value within its tensor's range, "fitted" clips what is rare
+    where that makes the mean squared error smaller; by default graphs with convolutions are
+    fitted.
 
     Needs: a float graph. Keeps: zero weights, and how many distinct ones a layer has at most.
 
@@ -37,6 +48,8 @@ def calibrate(graph: Graph, batch: ArrayLike, *, per_channel: bool = False) -> G
     """
     if graph.quantized or any(tensor.quantized for tensor in graph.tensors.values()):
         raise GraphError(f"{graph.name}: the graph is int8 already; calibrate takes a float graph")
+    if ranges not in (None, "full", "fitted"):
+        raise ValueError(f"ranges must be 'full' or 'fitted', not {ranges!r}")
     samples = np.asarray(batch)
     if samples.dtype.kind != "f":
         raise ValueError(f"batch must be float, not {samples.dtype}")
@@ -46,19 +59,10 @@ def calibrate(graph: Graph, batch: ArrayLike, *, per_channel: bool = False) -> G
         raise ValueError("batch must be finite, and it holds NaN or infinity")
     graph = clamps_first(fold_affine(verify(graph)))
     quantize_input(graph, samples)  # which says what is wrong with its shape
-    return Quantizer(graph, _ranges(graph, samples), per_channel).graph()
-
-
-def _ranges(graph: Graph, samples: Array) -> dict[str, tuple[float, float]]:
-    """The smallest and the largest value of every tensor, a few samples at a time."""
-    elements = sum(tensor.size for tensor in graph.tensors.values())
-    chunk = max(1, _CHUNK // elements)
-    ranges: dict[str, tuple[float, float]] = {}
-    for start in range(0, len(samples), chunk):
-        for name, values in run(graph, samples[start : start + chunk]).items():
-            low, high = ranges.get(name, (math.inf, -math.inf))
-            ranges[name] = min(low, float(values.min())), max(high, float(values.max()))
-    return ranges
+    if ranges is None:
+        convolutions = any(node.op in _CONVOLUTIONS for node in graph.nodes)
+        ranges = "fitted" if convolutions else "full"
+    return Quantizer(graph, observe(graph, samples, ranges == "fitted"), per_channel).graph()
 
 
 def clamps_first(graph: Graph) -> Graph:

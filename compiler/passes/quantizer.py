@@ -12,7 +12,7 @@ from prunus.sim.ops_pool import mean_parameters
 
 from ..ir import OPS, Array, Graph, GraphError, Node, Tensor, verify
 
-__all__ = ["CLAMPS", "Quantizer"]
+__all__ = ["CLAMPS", "Quantizer", "grid"]
 
 CLAMPS = ("relu", "clip")
 _INT8 = {"dense": "fully_connected", "convolution": "conv_2d",
@@ -64,7 +64,7 @@ class Quantizer:
         if name in self.grids:
             scale, zero_point = self.grids[name]
         elif leader in self.ranges:
-            scale, zero_point = _grid(*self.ranges[leader])
+            scale, zero_point = grid(*self.ranges[leader])
         else:
             raise GraphError(f"{name}: the tensor has no scale and zero point")
         tensor = replace(self.source.tensors[name], scale=scale, zero_point=zero_point)
@@ -296,7 +296,7 @@ def _ratio(node: Node, real: float) -> tuple[int, int]:
     return multiplier, shift
 
 
-def _grid(lowest: float, highest: float) -> tuple[float, int]:
+def grid(lowest: float, highest: float) -> tuple[float, int]:
     """Scale and zero point of a range: zero is exact, the ends are within half a step."""
     low, high = min(lowest, 0.0), max(highest, 0.0)
     if not high - low < float(np.finfo(np.float32).max):
