@@ -17,6 +17,7 @@ from amaranth import Cat, Module, Signal, Value
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from prunus.hw.config import Config
 from prunus.hw.eie.array import EieArray
@@ -61,7 +62,9 @@ class Surrounded(wiring.Component):
 
 def place(config: Config, *, freq_mhz: float, seed: int) -> dict[str, Any]:
     """Synthesize, place and route one array; used and available of each kind, and the clock."""
-    text = rtlil.convert(Surrounded(EieArray(config)), name="top", emit_src=False)
+    # The platform makes components take the part's own blocks; nothing else of it is used.
+    array, platform = Surrounded(EieArray(config)), ULX3S_85F_Platform()
+    text = rtlil.convert(array, name="top", platform=platform, emit_src=False)
     yosys, nextpnr = tools.find("yosys"), tools.find("nextpnr-ecp5")
     options = [*PART, "--freq", str(freq_mhz), "--seed", str(seed), "--timing-allow-fail"]
 
