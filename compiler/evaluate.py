@@ -75,7 +75,7 @@ def split_host(graph: Graph) -> tuple[Graph, Graph, Graph]:
         raise GraphError(f"{floating.name}: {floating.op} is float; calibrate the graph first")
     layers = {n for n, node in enumerate(graph.nodes) if OPS[node.op].quantized}
     if not layers:
-        raise GraphError(f"{graph.name}: the graph has no fully_connected layer")
+        raise GraphError(f"{graph.name}: the graph has no layer with weights")
     origin = {name: frozenset[int]() for name in graph.inputs}  # the nodes behind each tensor
     for number, node in enumerate(graph.nodes):
         origin[node.output] = frozenset({number}).union(*(origin[name] for name in node.inputs))

@@ -3,6 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 from graphs import float_mlp, samples
+from image_graphs import Chain
+from image_graphs import samples as images
 
 from prunus.compiler.evaluate import output, quantize_input, run, split_host
 from prunus.compiler.ir import Graph, GraphError, Node, Tensor, verify
@@ -78,7 +80,7 @@ def test_float_and_empty_graphs_are_refused():
         split_host(float_mlp())
     x, y = Tensor("x", (4,), 0.1, 0), Tensor("y", (4,), 1 / 256, -128)
     only = Graph("soft", ("x",), ("y",), {"x": x, "y": y}, (Node("s", "softmax", ("x",), "y"),))
-    with pytest.raises(GraphError, match="^soft: the graph has no fully_connected layer$"):
+    with pytest.raises(GraphError, match="^soft: the graph has no layer with weights$"):
         split_host(only)
 
 
@@ -133,3 +135,39 @@ def test_float_operators():
     logits = hidden @ w[1]["weight"].T.astype(float) + w[1]["bias"]
     e = np.exp(logits - logits.max(axis=1, keepdims=True))
     assert np.array_equal(value, e / e.sum(axis=1, keepdims=True))
+
+
+def test_a_rescale_is_the_hosts_at_the_edges_and_the_gates_between_layers():
+    graph = int8_mlp()
+    tensors = dict(graph.tensors)
+    attrs = {"multiplier": 1 << 30, "shift": 1, "clamp": (-128, 127)}
+
+    def rescale(name, source, target):
+        tensors[target] = dataclasses.replace(tensors[source], name=target)
+        return Node(name, "rescale", (source,), target, attrs)
+
+    first, second = graph.nodes
+    tensors["early"] = dataclasses.replace(tensors["x"], name="early")
+    nodes = (
+        rescale("front", "early", "x"),
+        first,
+        rescale("middle", first.output, "between"),
+        dataclasses.replace(second, inputs=("between",)),
+        rescale("back", second.output, "late"),
+    )
+    whole = verify(Graph("edges", ("early",), ("late",), tensors, nodes))
+    pre, core, post = split_host(whole)
+    assert [node.name for node in pre.nodes] == ["front"]
+    assert [node.name for node in core.nodes] == [first.name, "middle", second.name]
+    assert [node.name for node in post.nodes] == ["back"]
+    x = quantize_input(graph, samples(float_mlp()))
+    assert np.array_equal(output(post, output(core, output(pre, x))), output(whole, x))
+
+
+def test_a_residual_stays_in_the_core():
+    chain = Chain((4, 4, 3)).conv("x", "a", 3).add("add", "a x", "y")
+    graph = chain.graph()
+    graph = calibrate(graph, images(graph))
+    pre, core, post = split_host(graph)
+    assert (pre.nodes, core.nodes, post.nodes) == ((), graph.nodes, ())
+    assert core.inputs == ("x",)
