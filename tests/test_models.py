@@ -3,14 +3,17 @@
 import re
 
 import numpy as np
+import onnx
 import pytest
 import tflite
+from onnx.reference import ReferenceEvaluator
 from support import needs_data
 from tiny import TINY, dataset, golden, model
 
 from prunus.compiler.evaluate import output, quantize_input, run, split_host
 from prunus.compiler.importers.tflite import import_tflite
 from prunus.compiler.ir import ModelError
+from prunus.compiler.load import load_model
 from prunus.compiler.passes.calibrate import calibrate
 from prunus.sim.ops import (
     accumulator_bits,
@@ -142,3 +145,52 @@ def test_double_rounding_is_what_convolutions_use():
     zero = int(y.Quantization().ZeroPoint(0))
     result = requantize(acc, multiplier, shift, "double", zero, zero, 127)
     assert np.array_equal(result, wanted["s0_op02_CONV_2D"])
+
+
+def images(name, count=None):
+    with np.load(TINY / "datasets" / f"{name}.npz") as archive:
+        return archive["x"][:count].astype(np.float32), archive["y"][:count].ravel()
+
+
+def float_twin(name):
+    """A float model with 100 samples to calibrate it, and the whole data set."""
+    if name == "kws":
+        samples, labels = dataset("kws", None)
+        x = (samples.astype(np.float32) - 83) * np.float32(0.58470291)
+        path = TINY / "models/kws/qualcomm_kws_saved_model_float32.tflite"
+        return path, x[:100], x, labels
+    if name == "ic":
+        x, labels = images("cifar10_test_exact_1625")
+        path = TINY / "onnx_float/ic_pretrainedResnet.onnx"
+        return path, images("cifar10_train_first1000", 100)[0], x, labels
+    samples, labels = dataset("vww", None)
+    x = (samples.astype(np.float32) + 128) / 255
+    return TINY / "onnx_float/vww_96_float.onnx", x[:100], x, labels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, published", [("kws", 90.1), ("ic", 87.45), ("vww", 85.3)])
+def test_float_twins_reach_the_published_accuracy(name, published):
+    path, batch, x, labels = float_twin(name)
+    graph = calibrate(load_model(path), batch)
+    right = 0
+    for start in range(0, len(x), 100):
+        result = output(graph, quantize_input(graph, x[start : start + 100]))
+        right += int((result.argmax(axis=1) == labels[start : start + 100]).sum())
+    assert round(100 * right / len(labels), 2) >= published
+
+
+@pytest.mark.parametrize(
+    "file",
+    ["mlperf_tiny/onnx_float/ic_pretrainedResnet", "mlperf_tiny/onnx_float/vww_96_float",
+     "onnx/mnist-8/model", "lenet/lenet5_mnist", "cifar10_resnet/resnet20_cifar10"],
+)  # fmt: skip
+def test_onnx_files_are_evaluated_as_onnx_does(file):
+    path = TINY.parent / f"{file}.onnx"
+    graph = load_model(path)
+    h, w, c = graph.tensors[graph.inputs[0]].shape
+    x = np.random.default_rng(0).normal(size=(1, c, h, w)).astype(np.float32)
+    proto = onnx.load(path)
+    (wanted,) = ReferenceEvaluator(proto).run(None, {proto.graph.input[0].name: x})
+    result = output(graph, x.transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
