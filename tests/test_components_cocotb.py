@@ -1,0 +1,40 @@
+"""The Verilog of each component under Verilator, against the golden functions.
+
+Every bench runs with the three rates of gaps and stalls of bench_support.py.
+"""
+
+import json
+
+import pytest
+from eie_model import small
+
+from prunus.hw.config import Config
+from prunus.hw.vector.requantize import Requantize
+from prunus.hw.vector.unit import VectorUnit
+from prunus.sim import verilator
+from prunus.sim.generate import to_verilog
+from prunus.sim.lint import lint
+
+CASES = [
+    ("requantize", lambda **s: Requantize(Config(**s)), dict(acc_width=24)),
+    ("requantize", lambda **s: Requantize(Config(**s)), dict(left_shift_bits=3)),
+    (
+        "vector_unit",
+        lambda **s: VectorUnit(small(**s)),
+        dict(pes=8, lanes=4, act_word=8, record_depth=16),
+    ),
+    (
+        "vector_unit",
+        lambda **s: VectorUnit(small(**s)),
+        dict(act_word=1, record_depth=16, left_shift_bits=2, acc_width=24),
+    ),
+]
+
+
+@pytest.mark.parametrize("bench, make, settings", CASES, ids=lambda v: v if type(v) is str else "")
+def test_equals_golden(bench, make, settings, tmp_path):
+    source = to_verilog(make(**settings), bench)
+    assert lint([source], bench) == []
+    model = verilator.build([source], bench)
+    env = {"SETTINGS": json.dumps(settings)}
+    verilator.run(model, f"benches.{bench}", env=env, work_dir=tmp_path, seed=1)
