@@ -84,7 +84,7 @@ class EieArray(wiring.Component):
         self.join_levels = 0
         while JOIN**self.join_levels < config.pes // config.lanes:
             self.join_levels += 1
-        self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels
+        self.drain_latency = self.levels_out + Pe.DRAIN_LATENCY + self.join_levels
         self.overhead = 16 + self.levels_out + self.levels_back
         layer = layer_layout(config)
         places = location_layout(config)
@@ -138,28 +138,41 @@ class EieArray(wiring.Component):
         wipe = Signal()
         m.d.sync += wipe.eq(self.start)
 
+        # The layer holds still, but its bits have as far to go.
+        names = ("dense", "rows", "codebook")
+        still = Signal(
+            data.StructLayout({name: self.layer.shape()[name].shape for name in names}),
+            reset_less=True,
+        )
+        m.d.sync += [still[name].eq(self.layer[name]) for name in names]
+
         pes = []
         for index in range(config.pes):
             if index % GROUP == 0:
                 group_sent, group_written = sent, written
+                group_located, group_wipe, group_still = located, wipe, still
                 if self.levels_out == 2:
                     group_sent = delayed(m, f"sent_{index}", *sent)
                     group_written = delayed(m, f"written_{index}", *written)
+                    group_located = delayed(m, f"located_{index}", *located)
+                    group_wipe, group_still = delayed(m, f"still_{index}", wipe, still)
             pe = Pe(config, index, slack=self.levels_out + self.levels_back)
             m.submodules[f"pe_{index}"] = pe
             pes.append(pe)
             m.d.comb += [
                 getattr(pe.bus, name).eq(group_written[1][name]) for name in write.shape().members
             ]
-            place = located[1][index % config.lanes]
+            place = group_located[1][index % config.lanes]
             m.d.comb += [
                 pe.bus.valid.eq(group_written[0]),
                 pe.i.valid.eq(group_sent[0]),
                 pe.i.p.eq(group_sent[1]),
-                pe.dense.eq(self.layer.dense),
-                pe.rows.eq(self.layer.rows),
-                pe.codebook.eq(self.layer.codebook),
-                pe.drain.valid.eq(wipe | (located[0] & (place.pe == index // config.lanes))),
+                pe.dense.eq(group_still.dense),
+                pe.rows.eq(group_still.rows),
+                pe.codebook.eq(group_still.codebook),
+                pe.drain.valid.eq(
+                    group_wipe | (group_located[0] & (place.pe == index // config.lanes))
+                ),
                 pe.drain.row.eq(place.row),
             ]
 
