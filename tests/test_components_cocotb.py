@@ -9,6 +9,9 @@ import pytest
 from eie_model import small
 
 from prunus.hw.config import Config
+from prunus.hw.eie.array import EieArray
+from prunus.hw.eie.pe import Pe
+from prunus.hw.eie.scanner import Scanner
 from prunus.hw.vector.requantize import Requantize
 from prunus.hw.vector.unit import VectorUnit
 from prunus.sim import verilator
@@ -28,6 +31,20 @@ CASES = [
         lambda **s: VectorUnit(small(**s)),
         dict(act_word=1, record_depth=16, left_shift_bits=2, acc_width=24),
     ),
+    ("scanner", lambda **s: Scanner(small(**s)), dict(act_word=1)),
+    ("scanner", lambda **s: Scanner(small(**s)), dict(act_word=8)),
+    (
+        "pe",
+        lambda **s: Pe(small(**s), 1, slack=1),
+        dict(code_bits=4, codebooks=2, queue_depth=1, acc_rows=5),
+    ),
+    ("pe", lambda **s: Pe(small(**s), 1, slack=1), dict(sparse=False)),
+    (
+        "eie_array",
+        lambda **s: EieArray(small(**s)),
+        dict(pes=8, lanes=2, code_bits=4, codebooks=2, queue_depth=2),
+    ),
+    ("eie_array", lambda **s: EieArray(small(**s)), dict(pes=4, lanes=4, sparse=False)),
 ]
 
 
