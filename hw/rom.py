@@ -39,7 +39,7 @@ class Rom(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        address = Signal(range(self.depth), reset_less=True)
+        address = Signal(range(self.depth))
         left = Signal(range(self.depth + 1), init=self.depth)
         parts = []
         for n, contents in enumerate(self._slices):
