@@ -8,15 +8,30 @@ import json
 import pytest
 from eie_model import small
 
+from prunus.hw import rom
+from prunus.hw.activations import Activations
+from prunus.hw.bank import Bank
 from prunus.hw.config import Config
 from prunus.hw.eie.array import EieArray
 from prunus.hw.eie.pe import Pe
 from prunus.hw.eie.scanner import Scanner
+from prunus.hw.host.deframer import Deframer
+from prunus.hw.host.framer import Framer
+from prunus.hw.host.uart import Uart
+from prunus.hw.sequencer import Sequencer
 from prunus.hw.vector.requantize import Requantize
 from prunus.hw.vector.unit import VectorUnit
 from prunus.sim import verilator
 from prunus.sim.generate import to_verilog
 from prunus.sim.lint import lint
+
+
+def rom_by_bits(contents):
+    """A ROM that is stored as only a large one is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rom, "DEEP", 16)
+        return rom.Rom(bytes.fromhex(contents))
+
 
 CASES = [
     ("requantize", lambda **s: Requantize(Config(**s)), dict(acc_width=24)),
@@ -45,6 +60,14 @@ CASES = [
         dict(pes=8, lanes=2, code_bits=4, codebooks=2, queue_depth=2),
     ),
     ("eie_array", lambda **s: EieArray(small(**s)), dict(pes=4, lanes=4, sparse=False)),
+    ("sequencer", lambda **s: Sequencer(small(**s)), dict(program_depth=4)),
+    ("uart", Uart, dict(divisor=5)),
+    ("framer", Framer, {}),
+    ("deframer", lambda **s: Deframer(small(**s)), dict(frame_bytes=16)),
+    ("rom", rom_by_bits, dict(contents=bytes(range(3, 250, 7)).hex())),
+    ("rom", lambda contents: rom.Rom(bytes.fromhex(contents)), dict(contents="00ff807e0123")),
+    ("activations", lambda **s: Activations(small(**s)), dict(lanes=2, act_word=8, act_depth=8)),
+    ("activations", Bank, dict(width=13, depth=16)),
 ]
 
 

@@ -1,0 +1,44 @@
+"""cocotb bench of the activation memory, and of one bank, which has no groups."""
+
+import cocotb
+from bench_support import RATES, generators
+from cocotb.triggers import RisingEdge
+
+from prunus.sim.benches.streams import start
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+@cocotb.parametrize(RATES)
+async def reads_what_was_written(dut, gap, stall):
+    rng, _ = generators()
+    width = len(dut.w_data)
+    groups = len(dut.r_data) // width
+    depth = 1 << len(dut.r_addr)
+    w_group = getattr(dut, "w_group", None)
+    for port in (dut.r_en, dut.w_en):
+        port.value = 0
+    await start(dut)
+    rows = {}
+    expected = None
+    fresh = [(row, group) for row in range(depth) for group in range(groups)]
+    for _ in range(1500):
+        # Everything is written once; then any place, but not the row that is being read.
+        writes = rng.random() >= gap
+        reads = rng.random() >= stall
+        row, group = fresh[0] if fresh else (rng.randrange(depth), rng.randrange(groups))
+        word = rng.randrange(1 << width)
+        dut.w_en.value, dut.w_addr.value, dut.w_data.value = writes, row, word
+        if w_group is not None:
+            w_group.value = group
+        address = rng.randrange(depth)
+        reads = reads and not fresh and not (writes and address == row)
+        dut.r_en.value, dut.r_addr.value = reads, address
+        await RisingEdge(dut.clk)
+        assert expected is None or dut.r_data.value == expected
+        if reads:
+            parts = [rows[address, n] for n in range(groups)]
+            expected = sum(part << n * width for n, part in enumerate(parts))
+        if writes:
+            rows[row, group] = word
+            fresh = fresh[1:]
+    assert not fresh and expected is not None
