@@ -7,6 +7,7 @@ import onnx
 import pytest
 import tflite
 from onnx.reference import ReferenceEvaluator
+from sklearn.metrics import roc_auc_score
 from support import needs_data
 from tiny import TINY, dataset, golden, model
 
@@ -194,3 +195,27 @@ def test_onnx_files_are_evaluated_as_onnx_does(file):
     (wanted,) = ReferenceEvaluator(proto).run(None, {proto.graph.input[0].name: x})
     result = output(graph, x.transpose(0, 2, 3, 1))
     np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_float_twin_of_anomaly_detection():
+    """With a scale for each output; its windows are 5 frames, a file's score their mean error."""
+    with np.load(TINY / "datasets/ad01_248_int8in.npz") as archive:
+        files, labels = archive["x"], archive["y"]
+    windows = np.concatenate(
+        [np.lib.stride_tricks.sliding_window_view(f, (5, 128)).reshape(196, 640) for f in files]
+    )
+    exact = import_tflite(model("ad"))
+    source = exact.tensors[exact.inputs[0]]
+    x = dequantize(windows, source.scale, source.zero_point)
+    graph = import_tflite(TINY / "models/ad/ad01_fp32.tflite")
+    quantized = calibrate(graph, x[:9800:98], per_channel=True)
+    target = quantized.tensors[quantized.outputs[0]]
+    errors = []
+    for start in range(0, len(x), 4900):
+        part = x[start : start + 4900]
+        result = output(quantized, quantize_input(quantized, part))
+        real = dequantize(result, target.scale, target.zero_point)
+        errors.append(np.square(real - part).mean(axis=1))
+    scores = np.concatenate(errors).reshape(len(files), -1).mean(axis=1)
+    assert roc_auc_score(labels, scores) >= 0.862
