@@ -491,7 +491,7 @@ def test_no_arguments_is_a_bad_call(run):
 
 
 @needs_data
-@pytest.mark.parametrize("model", ["kws/kws_ref_model.tflite", "ic/pretrainedResnet.tflite"])
+@pytest.mark.parametrize("model", ["kws/kws_ref_model_float32.tflite"])
 def test_what_is_not_supported_is_named(run, tmp_path, model):
     path = data_dir() / "mlperf_tiny" / "models" / model
     refused(run, 2, path.name, "compile", path, "-o", tmp_path / "b")
