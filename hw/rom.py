@@ -51,14 +51,14 @@ class Rom(wiring.Component):
         m.d.sync += byte.eq(Cat(*parts))
         m.d.comb += self.o.payload.eq(byte)
 
-        # Two cycles after its address, a byte is there.
-        on_its_way = Signal(2)
+        # Two cycles after its address, a byte is there: in its register with the second.
+        on_its_way = Signal()
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [address.eq(address + 1), left.eq(left - 1), on_its_way.eq(0)]
             m.d.sync += self.o.valid.eq(0)
         with m.Else():
-            m.d.sync += on_its_way.eq(Cat(1, on_its_way))
-            m.d.sync += self.o.valid.eq(self.o.valid | on_its_way[1] & (left != 0) & ~self.stop)
+            m.d.sync += on_its_way.eq(1)
+            m.d.sync += self.o.valid.eq(self.o.valid | on_its_way & (left != 0) & ~self.stop)
         with m.If(self.stop):
             m.d.sync += left.eq(0)
         return m

@@ -3,6 +3,7 @@
 import cocotb
 from bench_support import RATES, generators, pulse, settings
 from cocotb.triggers import ClockCycles
+from cocotb.utils import get_sim_time
 
 from prunus.sim.benches.streams import Sink, start
 
@@ -21,7 +22,11 @@ async def streams_its_contents(dut, gap, stall):
         dut.rst.value = 1
         await ClockCycles(dut.clk, 2)
         dut.rst.value = 0
+        await sink.receive(1)
+        first = get_sim_time("ns")
         await sink.receive(count)
+        if not stall:
+            assert get_sim_time("ns") - first == 10 * 3 * (count - 1)
         await pulse(dut, dut.stop)
         await ClockCycles(dut.clk, 30)
         # One byte more may have been on offer, and taken.
