@@ -6,6 +6,7 @@ from amaranth import (
     Const,
     DomainRenamer,
     Elaboratable,
+    Instance,
     Module,
     ResetSignal,
     Signal,
@@ -102,16 +103,21 @@ class BoardTop(Elaboratable):
         clock, locked = self._clock(m, platform)
         platform.add_clock_constraint(clock, self.clock_hz)
 
-        m.domains.sync = ClockDomain()
+        # An ECP5 is too wide for a reset that reaches every flip-flop in one cycle: there the clock
+        # starts late instead, and the state is that of the bitstream.
+        gated = board.family == "ecp5"
+        m.domains.sync = ClockDomain(reset_less=gated)
         m.domains.por = ClockDomain(reset_less=True, local=True)
         por = PowerOnReset(round(RESET_SECONDS * self.clock_hz))
         m.submodules.por = DomainRenamer("por")(por)
-        m.d.comb += [
-            ClockSignal("sync").eq(clock),
-            ClockSignal("por").eq(clock),
-            ResetSignal("sync").eq(por.reset),
-            por.locked.eq(locked),
-        ]
+        m.d.comb += [ClockSignal("por").eq(clock), por.locked.eq(locked)]
+        if gated:
+            started = Signal(name="started_clock")
+            platform.add_clock_constraint(started, self.clock_hz)
+            m.submodules.gate = Instance("DCCA", i_CLKI=clock, i_CE=~por.reset, o_CLKO=started)
+            m.d.comb += ClockSignal("sync").eq(started)
+        else:
+            m.d.comb += [ClockSignal("sync").eq(clock), ResetSignal("sync").eq(por.reset)]
 
         pins = platform.request("uart", 0, dir=dict.fromkeys(_subsignals(platform), "-"))
         m.submodules.rx = rx = io.Buffer("i", pins.rx)

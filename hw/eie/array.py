@@ -36,9 +36,13 @@ def any_of(m, name, values):
 
 
 def all_of(m, name, bits, levels):
-    """The AND of ``bits`` through ``levels`` registers, which start at zero."""
+    """The AND of ``bits`` through ``levels`` registers, which start at zero.
+
+    Those between the first and the last only carry what a group has found part of the way.
+    """
     for level in range(levels):
-        groups = [bits[i : i + GROUP] for i in range(0, len(bits), GROUP)]
+        size = GROUP if level in (0, levels - 1) else 1
+        groups = [bits[i : i + size] for i in range(0, len(bits), size)]
         bits = [Signal(name=f"{name}_{level}_{i}") for i in range(len(groups))]
         m.d.sync += [bit.eq(Cat(group).all()) for bit, group in zip(bits, groups, strict=True)]
     return Cat(bits).all()
@@ -61,7 +65,8 @@ class EieArray(wiring.Component):
     Members
     -------
     bus : In(WriteBus)
-        Fills the memories while no pass runs; what it carries is in place 3 cycles later.
+        Fills the memories while no pass runs; what it carries is in place :attr:`levels_out` + 1
+        cycles later.
     start : In(1)
         Begin a pass; only while ``done``, when the last beat has been taken.
     layer : In(layer_layout)
@@ -78,13 +83,15 @@ class EieArray(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        # Registers on the way to the PEs, and on the way back.
-        self.levels_out = 1 if config.pes <= GROUP else 2
-        self.levels_back = 0 if config.pes <= 4 else self.levels_out
+        # Registers on the way to the farthest PEs, and on the way back.
+        self.groups = -(-config.pes // GROUP)
+        self.levels_out = self.groups
+        self.levels_back = 0 if config.pes <= 4 else 1 if self.groups == 1 else 3
         self.join_levels = 0
-        while JOIN**self.join_levels < config.pes // config.lanes:
+        while JOIN**self.join_levels < min(config.pes, GROUP) // config.lanes:
             self.join_levels += 1
-        self.drain_latency = self.levels_out + Pe.DRAIN_LATENCY + self.join_levels
+        chained = self.groups if self.groups > 1 else 0
+        self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels + chained
         self.overhead = 16 + self.levels_out + self.levels_back
         layer = layer_layout(config)
         places = location_layout(config)
@@ -113,7 +120,8 @@ class EieArray(wiring.Component):
             self.r_en.eq(scanner.r_en),
         ]
 
-        # To the PEs: the broadcast and the write bus, registered once, and again for each group.
+        # To the PEs. A group of them hears what the group before it heard a cycle earlier: no wire
+        # has to cross the chip, and no synthesis will join registers that differ in time.
         may_send = Signal()
         send = Signal()
         m.d.comb += [send.eq(scanner.o.valid & may_send), scanner.o.ready.eq(may_send)]
@@ -148,14 +156,14 @@ class EieArray(wiring.Component):
 
         pes = []
         for index in range(config.pes):
-            if index % GROUP == 0:
+            if index == 0:
                 group_sent, group_written = sent, written
                 group_located, group_wipe, group_still = located, wipe, still
-                if self.levels_out == 2:
-                    group_sent = delayed(m, f"sent_{index}", *sent)
-                    group_written = delayed(m, f"written_{index}", *written)
-                    group_located = delayed(m, f"located_{index}", *located)
-                    group_wipe, group_still = delayed(m, f"still_{index}", wipe, still)
+            elif index % GROUP == 0:
+                group_sent = delayed(m, f"sent_{index}", *group_sent)
+                group_written = delayed(m, f"written_{index}", *group_written)
+                group_located = delayed(m, f"located_{index}", *group_located)
+                group_wipe, group_still = delayed(m, f"still_{index}", group_wipe, group_still)
             pe = Pe(config, index, slack=self.levels_out + self.levels_back)
             m.submodules[f"pe_{index}"] = pe
             pes.append(pe)
@@ -200,15 +208,25 @@ class EieArray(wiring.Component):
         with m.Elif(scanner.done & ~still_out & all_idle):
             m.d.sync += running.eq(0)
 
-        # Drain: a PE that was not asked gives zero.
+        # Drain: a PE that was not asked gives zero. The sums of a group are joined to those of the
+        # groups before it, which come a cycle earlier and so have waited a cycle.
         for lane in range(config.lanes):
-            sums = [pe.sum for pe in pes[lane :: config.lanes]]
-            for level in range(self.join_levels):
-                sums = [
-                    any_of(m, f"sum_{lane}_{level}_{i}", sums[i : i + JOIN])
-                    for i in range(0, len(sums), JOIN)
-                ]
-            m.d.comb += self.sums.payload[lane].eq(sums[0])
+            chain = None
+            for first in range(0, config.pes, GROUP):
+                group = pes[first : first + GROUP]
+                sums = [pe.sum for pe in group if pe.index % config.lanes == lane]
+                for level in range(self.join_levels):
+                    sums = [
+                        any_of(m, f"sum_{lane}_{first}_{level}_{i}", sums[i : i + JOIN])
+                        for i in range(0, len(sums), JOIN)
+                    ]
+                if self.groups > 1:
+                    joined = [*sums, *([] if chain is None else [chain])]
+                    if joined:
+                        chain = any_of(m, f"chain_{lane}_{first}", joined)
+                else:
+                    chain = sums[0]
+            m.d.comb += self.sums.payload[lane].eq(chain)
         valid = Signal(self.drain_latency)
         m.d.sync += valid.eq(Cat(self.locate.valid & self.locate.ready, valid))
         m.d.comb += self.sums.valid.eq(valid[-1])
