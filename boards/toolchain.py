@@ -62,7 +62,9 @@ _ECP5_PACKAGES = {"BG381": "CABGA381"}
 def _place_ecp5(board: Board) -> list[str]:
     device, size, grade = board.part.split("-")  # LFE5U-85F-6BG381
     return [f"--{size[:-1]}k", "--package", _ECP5_PACKAGES[grade[1:]], "--speed", grade[0],
-            "--lpf", "top.lpf", "--textcfg", "top.config"]  # fmt: skip
+            "--lpf", "top.lpf", "--textcfg", "top.config",
+            # The default router has not finished a full 85F in half an hour, this one in a minute.
+            "--router", "router2"]  # fmt: skip
 
 
 def _place_ice40(board: Board) -> list[str]:
