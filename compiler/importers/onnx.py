@@ -15,13 +15,13 @@ from ..passes.quantizer import Quantizer
 from . import onnx_dense as dense
 from . import onnx_quantized as quantized
 from . import onnx_spatial as spatial
+from .files import read_model
 from .onnx_base import Builder, View, image_order, plain_order
 from .onnx_constants import FOLDED, constant, first_line, fold, initializer
 from .onnx_dense import FLOATS
 
 __all__ = ["import_onnx", "parse"]
 
-_LARGEST = 1 << 31  # protobuf's own limit
 _MOST_NODES = 2048
 _SPATIAL: dict[str, Callable[[Builder], None]] = {
     "AveragePool": spatial.pool,
@@ -72,16 +72,7 @@ def import_onnx(path: str | Path) -> Graph:
     ModelError
         One line that names the file and what in it cannot be taken.
     """
-    file = Path(path)
-    try:
-        if not file.is_file():
-            raise ModelError(f"{path}: no such file")
-        if file.stat().st_size >= _LARGEST:
-            raise ModelError(f"{path}: larger than an .onnx file can be (2 GB)")
-        raw = file.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
-    return parse(raw, str(path))
+    return parse(read_model(path, ".onnx"), str(path))
 
 
 def parse(raw: bytes, name: str) -> Graph:

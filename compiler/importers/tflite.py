@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..ir import Graph, GraphError, ModelError, live, verify
+from .files import read_model
 from .flatbuffer import Model, Operator, read
 from .tflite_base import ACTIVATIONS, Builder, at, short
 from .tflite_layers import convolution, fully_connected
@@ -24,7 +25,6 @@ from .tflite_ops import (
 
 __all__ = ["import_tflite", "parse"]
 
-_LARGEST = 1 << 31  # a flatbuffer's own limit
 _CONVERT: dict[str, Callable[[Builder, Operator], None]] = {
     "ADD": add,
     "AVERAGE_POOL_2D": pool,
@@ -53,16 +53,7 @@ def import_tflite(path: str | Path) -> Graph:
     ModelError
         One line that names the file and what in it cannot be taken.
     """
-    file = Path(path)
-    try:
-        if not file.is_file():
-            raise ModelError(f"{path}: no such file")
-        if file.stat().st_size >= _LARGEST:
-            raise ModelError(f"{path}: larger than a .tflite file can be (2 GB)")
-        raw = file.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
-    return parse(raw, str(path))
+    return parse(read_model(path, ".tflite"), str(path))
 
 
 def parse(raw: bytes, name: str) -> Graph:
