@@ -24,7 +24,7 @@ class Config:
     Parameters
     ----------
     pes : int
-        PEs of the EIE array, 1..256; a multiple of ``lanes``.
+        PEs of the EIE array, a multiple of ``lanes``; 0: no such array.
     lanes : int
         Requantization lanes of the vector unit; a power of two that divides ``act_word``.
     queue_depth : int
@@ -47,6 +47,23 @@ class Config:
         the requantization-record memory.
     program_depth : int
         Layer descriptors.
+    columns : int
+        Columns of the systolic array, equal to ``lanes``; 0: no such array. It has ``act_word``
+        rows; a column makes two outputs.
+    tile_depth : int
+        Words, of ``2 * columns`` int8 weights, of the systolic array's memory.
+    tile_pixels : int
+        Output pixels whose accumulators each of its two banks holds.
+    line_depth : int
+        Longest delay, in pixels, of the depthwise path's lines; 0: no such path.
+    window : bool
+        Build the window engine: pools, copies, tables.
+    adder : bool
+        Its tables are 32 bits wide and can be computed: it adds tensors of two scales.
+    tables : int
+        Slots of 256 int8, for functions that are tables.
+    lane_blocks : int
+        Multiplier blocks of a requantization lane: 4, or 2 and more logic.
     huffman_bits : int
         Longest Huffman code, 1..15.
     left_shift_bits : int
@@ -73,6 +90,14 @@ class Config:
     channel_depth: int = 256
     record_depth: int = 16
     program_depth: int = 16
+    columns: int = 0
+    tile_depth: int = 2
+    tile_pixels: int = 64
+    line_depth: int = 0
+    window: bool = False
+    adder: bool = False
+    tables: int = 0
+    lane_blocks: int = 4
     huffman_bits: int = 12
     left_shift_bits: int = 0
     frame_bytes: int = 256
@@ -86,7 +111,7 @@ class Config:
             if field.type is bool and not isinstance(value, bool):
                 raise TypeError(f"{field.name} must be a bool, not {value!r}")
         for name, low, high in (
-            ("pes", 1, 256),
+            ("pes", 0, 256),
             ("lanes", 1, 64),
             ("queue_depth", 1, 1024),
             ("code_bits", 1, 8),
@@ -100,6 +125,12 @@ class Config:
             ("channel_depth", 2, 1 << 16),
             ("record_depth", 2, 1 << 16),
             ("program_depth", 1, 1 << 12),
+            ("columns", 0, 64),
+            ("tile_depth", 2, 1 << 20),
+            ("tile_pixels", 16, 512),
+            ("line_depth", 0, 1 << 12),
+            ("tables", 0, 256),
+            ("lane_blocks", 2, 4),
             ("huffman_bits", 1, 15),
             ("left_shift_bits", 0, 4),
             ("frame_bytes", 16, 2048),
@@ -113,16 +144,29 @@ class Config:
             raise ValueError(f"lanes must divide act_word ({self.act_word}), not {self.lanes!r}")
         if self.pes % self.lanes:
             raise ValueError(f"pes must be a multiple of lanes ({self.lanes}), not {self.pes!r}")
+        if self.columns not in (0, self.lanes):
+            raise ValueError(f"columns must be 0 or lanes ({self.lanes}), not {self.columns!r}")
+        if self.columns and self.act_word % (2 * self.columns):
+            raise ValueError(f"act_word must be a multiple of {2 * self.columns}, two outputs of "
+                             f"each column, not {self.act_word!r}")  # fmt: skip
+        if not (self.pes or self.columns):
+            raise ValueError("pes must be positive where there are no columns, not 0")
+        if self.line_depth and not self.columns:
+            raise ValueError(f"line_depth must be 0 without columns, not {self.line_depth!r}")
+        if (self.adder or self.tables) and not self.window:
+            raise ValueError("window must be True where there is an adder or a table, not False")
+        if self.lane_blocks == 3:
+            raise ValueError("lane_blocks must be 2 or 4, not 3")
 
     @property
     def row_bits(self) -> int:
-        """Bits of an accumulator's number inside a PE."""
-        return bits_for(self.acc_rows - 1)
+        """Bits of an accumulator's number inside a PE; none without PEs."""
+        return bits_for(self.acc_rows - 1) if self.pes else 0
 
     @property
     def pe_bits(self) -> int:
         """Bits that choose a PE among those of one lane; PE p belongs to lane ``p % lanes``."""
-        return bits_for(self.pes // self.lanes - 1)
+        return bits_for(self.pes // self.lanes - 1) if self.pes else 0
 
     @property
     def entry_bits(self) -> int:
@@ -146,6 +190,21 @@ class Config:
     def groups(self) -> int:
         """Lane groups in an activation word."""
         return self.act_word // self.lanes
+
+    @property
+    def tile_outputs(self) -> int:
+        """Outputs that the systolic array makes at a time."""
+        return 2 * self.columns
+
+    @property
+    def line_taps(self) -> int:
+        """Rows of the systolic array that each of the three depthwise lines is given."""
+        return self.act_word // 3
+
+    @property
+    def descriptor_words(self) -> int:
+        """32-bit words of a layer descriptor: the EIE array's fit the first half."""
+        return 16 if self.columns or self.window else 8
 
     @property
     def hash(self) -> int:

@@ -14,20 +14,20 @@ The payload of a section, padded with zero bits to whole bytes:
     input base 16 | input bytes 24 | output base 16 | output bytes 24: activation words and counts.
     Always the first section.
 ``PROGRAM``
-    layer descriptors (:mod:`prunus.hw.isa`), the last of them ``END``.
+    layer descriptors (:mod:`prunus.hw.isa`), ``Config.descriptor_words`` each, the last ``END``.
 ``CODEBOOK``
     slot 8 | count-1 8 | count int8 weights.
 ``CHANNELS``
     base 16 | count 16 | bias bits 8 | for each channel: bias, signed, in that many bits
-    (1..32) | PE among those of its lane (``Config.pe_bits``) | row (``Config.row_bits``).
-    Channel i goes to lane ``i % lanes`` of word ``base + i // lanes``.
+    (1..32) | PE among those of its lane (``Config.pe_bits``) | row (``Config.row_bits``); without
+    PEs, the bias alone. Channel i goes to lane ``i % lanes`` of word ``base + i // lanes``.
 ``RECORDS``
     base 16 | count 16 | for each: multiplier - 2**30 30 | right shift 6, signed; negative is a
     left shift in front of the multiplier. Placed as the channels are.
 ``WEIGHTS``
     weight base 24 | pointer base 24 | columns 16 | rows 16 | run bits 8 | symbols-1 8 | mapped 8
-    | if mapped: a stored code of 8 bits for each symbol (else symbol s is stored as s)
-    | a code length of 4 bits for each symbol (0: not used)
+    | if mapped is 1: a stored code of 8 bits for each symbol (else symbol s is stored as s)
+    | unless mapped is 2: a code length of 4 bits for each symbol (0: not used)
     | if run bits > 0: a code length of 4 bits for each of the 2**(run bits) runs
     | for each PE its stream.
 
@@ -37,6 +37,14 @@ The payload of a section, padded with zero bits to whole bytes:
     2**(run bits) - 1, followed by the code of a weight: skip `run` places, put the weight into the
     next. R alone skips R places. A PE's stream ends when the places are used up (a last skip may
     pass the end). The loader turns places into (code, row) entries and column pointers.
+    Where mapped is 2 (dense, stored codes of 8 bits) there are no tables: 8 bits for every place.
+``TILES``
+    The systolic array's weights, as ``WEIGHTS`` with dense columns: word base 24 | units 24
+    | words 16 | 1 16 | 0 8 | symbols-1 8 | mapped 8 | tables as above | for each unit its stream of
+    ``words`` int8. Unit u is output u of every tile, u = 0 .. units-1 (at most
+    ``Config.tile_outputs``); other outputs keep what they had.
+``TABLES``
+    slot 8 | 256 int8: a function's value for x = 0..127, -128..-1.
 """
 
 import struct
@@ -47,7 +55,7 @@ from enum import IntEnum
 __all__ = ["MAGIC", "VERSION", "ImageError", "Kind", "Section", "pack", "unpack"]
 
 MAGIC = 0x50524E53  # "PRNS"
-VERSION = 1
+VERSION = 2
 HEADER_BYTES = 16
 MULTIPLIER_BITS = 30
 MULTIPLIER_OFFSET = 1 << 30
@@ -63,6 +71,8 @@ class Kind(IntEnum):
     CHANNELS = 4
     RECORDS = 5
     WEIGHTS = 6
+    TILES = 7
+    TABLES = 8
 
 
 class LoadError(IntEnum):

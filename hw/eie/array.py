@@ -5,11 +5,12 @@ from operator import or_
 
 from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from ..bus import WriteBus
 from ..config import Config
 from ..location import location_layout
+from ..skid import SkidBuffer
 from .layer import layer_layout
 from .pe import Pe
 from .scanner import Scanner
@@ -92,7 +93,7 @@ class EieArray(wiring.Component):
             self.join_levels += 1
         chained = self.groups if self.groups > 1 else 0
         self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels + chained
-        self.overhead = 16 + self.levels_out + self.levels_back
+        self.overhead = 16 + (self.groups > 1) + self.levels_out + self.levels_back
         layer = layer_layout(config)
         places = location_layout(config)
         super().__init__({
@@ -124,14 +125,19 @@ class EieArray(wiring.Component):
         # has to cross the chip, and no synthesis will join registers that differ in time.
         may_send = Signal()
         send = Signal()
-        m.d.comb += [send.eq(scanner.o.valid & may_send), scanner.o.ready.eq(may_send)]
+        to_send = scanner.o
+        if self.groups > 1:  # `may_send` comes late in the cycle, and the scanner needs its part
+            m.submodules.skid = skid = SkidBuffer(scanner.o.payload.shape())
+            connect(m, scanner.o, skid.i)
+            to_send = skid.o
+        m.d.comb += [send.eq(to_send.valid & may_send), to_send.ready.eq(may_send)]
         write = Signal(data.StructLayout({
             name: member.shape
             for name, member in self.bus.signature.members.items()
             if name != "valid"
         }))  # fmt: skip
         m.d.comb += [write[name].eq(getattr(self.bus, name)) for name in write.shape().members]
-        sent = delayed(m, "sent", send, scanner.o.payload)
+        sent = delayed(m, "sent", send, to_send.payload)
         written = delayed(m, "written", self.bus.valid, write)
 
         # A dense pass fills its last row in every PE, though not every PE has an output there:
@@ -205,7 +211,7 @@ class EieArray(wiring.Component):
         m.d.comb += [self.done.eq(~running), self.locate.ready.eq(~running)]
         with m.If(self.start):
             m.d.sync += running.eq(1)
-        with m.Elif(scanner.done & ~still_out & all_idle):
+        with m.Elif(scanner.done & ~to_send.valid & ~still_out & all_idle):
             m.d.sync += running.eq(0)
 
         # Drain: a PE that was not asked gives zero. The sums of a group are joined to those of the

@@ -1,0 +1,1 @@
+"""The systolic array: convolutions and matrices of dense weights."""

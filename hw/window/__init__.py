@@ -1,0 +1,1 @@
+"""The window engine: pools, copies, tables, sums of tensors."""
