@@ -29,7 +29,7 @@ def _board(size: str, platform: type, *, luts: int, brams: int, dsps: int) -> Bo
         platform=make,
         oscillator="clk25",
         oscillator_hz=25_000_000,
-        clock_hz=60_000_000,  # what a part full of PEs routes at
+        clock_hz=80_000_000,
         baud=1_000_000,
         luts=luts,
         ffs=luts,

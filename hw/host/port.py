@@ -172,13 +172,16 @@ class HostPort(wiring.Component):
             self.r_addr.eq(address),
             self.r_en.eq(reply.fetch),
         ]
-        # Registered: block RAM is slow enough alone.
-        bytes_read = [self.r_data[n : n + 8] for n in range(0, len(self.r_data), 8)]
+        # Registered at once: block RAM is slow enough alone, and far away.
+        word = Signal.like(self.r_data, name="word", reset_less=True)
+        m.d.sync += word.eq(self.r_data)
+        bytes_read = [word[n : n + 8] for n in range(0, len(word), 8)]
         m.d.sync += [
             reply.body.eq(select(bytes_read, offset[:byte_bits])),
             reply.body_last.eq(count[: bits_for(config.frame_bytes)] == 1),
         ]
-        m.d.sync += moved.eq(reply.fetch)
+        fetched_word = Signal()
+        m.d.sync += [fetched_word.eq(reply.fetch), moved.eq(fetched_word)]
         with m.If(moved):
             m.d.sync += offset[: size_bits - 1].eq(offset[: size_bits - 1] + 1)
 
