@@ -126,7 +126,7 @@ class Config:
             ("record_depth", 2, 1 << 16),
             ("program_depth", 1, 1 << 12),
             ("columns", 0, 64),
-            ("tile_depth", 2, 1 << 20),
+            ("tile_depth", 2, 1 << 22),
             ("tile_pixels", 16, 512),
             ("line_depth", 0, 1 << 12),
             ("tables", 0, 256),
