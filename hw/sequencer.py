@@ -6,19 +6,33 @@ from amaranth.lib.wiring import In, Out
 
 from .bank import Bank
 from .bus import Target, WriteBus
-from .config import Config
+from .config import Config, bits_for
 from .descriptor import descriptor_layout
 from .isa import DESCRIPTOR_BYTES, WORD_BITS, Op
 
-__all__ = ["Sequencer"]
+__all__ = ["Sequencer", "engines"]
 
-_WORDS = 8 * DESCRIPTOR_BYTES // WORD_BITS
+
+def engines(config: Config) -> dict[str, tuple[Op, ...]]:
+    """The engines that ``config`` asks for, and the descriptors that start each."""
+    chosen = {}
+    if config.pes:
+        chosen["eie"] = (Op.EIE,)
+    if config.columns:
+        chosen["systolic"] = (Op.CONV, Op.DEPTHWISE) if config.line_depth else (Op.CONV,)
+    if config.window:
+        chosen["window"] = (Op.WINDOW,)
+    return chosen
 
 
 class Sequencer(wiring.Component):
-    """Fetch a descriptor, run its engine, then the vector unit, until the program's ``END``.
+    """Fetch a descriptor, start its engine, wait for it, until the program's ``END``.
 
-    A descriptor takes 10 cycles to fetch. ``cycles`` counts from ``start`` to the last write.
+    ``TABLE`` starts the filling of a table and is not waited for. A descriptor whose engine was not
+    built ends the program as ``END`` does.
+
+    A descriptor takes ``Config.descriptor_words`` + 3 cycles until its engine starts. ``cycles``
+    counts from ``start`` to the last write.
 
     Members
     -------
@@ -27,31 +41,40 @@ class Sequencer(wiring.Component):
     start, busy, cycles
         Run the program once.
     layer : Out
-        Every field of the descriptor that runs.
-    engine_start, engine_done : Out(1), In(1)
-        Pulse to the engine; its level "idle" must be low from the next cycle until it has finished.
-    vector_start, vector_done : Out(1), In(1)
-        The same for the vector unit.
+        Every field of the descriptor that runs; without the engines that use them, those of its
+        second half are zero.
+    start_eie, start_systolic, start_window, start_table : Out(1)
+        Pulse to an engine, of those that ``config`` asks for (see :func:`engines`).
+    engine_done : In(1)
+        No engine runs: low from the cycle after a start until the last beat has been presented.
+    vector_idle : In(1)
+        The vector unit has written what was presented; a beat makes it low in the same cycle.
+    layer_done : Out(1)
+        Pulse: a layer's outputs are written.
     """
 
     def __init__(self, config: Config):
         self.config = config
+        self.starts = {f"start_{name}": ops for name, ops in engines(config).items()}
+        if config.window:
+            self.starts["start_table"] = (Op.TABLE,)
         super().__init__({
             "bus": In(WriteBus(config)),
             "start": In(1),
             "busy": Out(1),
             "cycles": Out(32),
             "layer": Out(descriptor_layout()),
-            "engine_start": Out(1),
+            **{name: Out(1) for name in self.starts},
             "engine_done": In(1),
-            "vector_start": Out(1),
-            "vector_done": In(1),
+            "vector_idle": In(1),
+            "layer_done": Out(1),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
+        size = self.config.descriptor_words
         m.submodules.program = program = Bank(
-            width=WORD_BITS, depth=max(2, _WORDS * self.config.program_depth)
+            width=WORD_BITS, depth=max(2, size * self.config.program_depth)
         )
         w_valid = Signal()
         w_addr = Signal(program.w_addr.shape(), reset_less=True)
@@ -69,13 +92,16 @@ class Sequencer(wiring.Component):
 
         # The first word has the most significant bits. Each has registers of its own, so that bits
         # which this configuration does not use take none.
-        unused = 8 * DESCRIPTOR_BYTES - len(self.layer.as_value())
-        words = [Signal(WORD_BITS, name=f"word_{n}", reset_less=True) for n in range(_WORDS)]
-        m.d.comb += self.layer.eq(Cat(*reversed(words))[unused:])
+        words = [Signal(WORD_BITS, name=f"word_{n}", reset_less=True) for n in range(size)]
+        whole = Signal(8 * DESCRIPTOR_BYTES)
+        m.d.comb += [
+            whole[len(whole) - WORD_BITS * size :].eq(Cat(*reversed(words))),
+            self.layer.eq(whole[len(whole) - len(self.layer.as_value()) :]),
+        ]
 
         address = Signal(program.r_addr.shape())
-        count = Signal(range(_WORDS + 1))
-        arriving = Signal(_WORDS)
+        count = Signal(bits_for(size))
+        arriving = Signal(size)
         m.d.comb += program.r_addr.eq(address)
         m.d.sync += arriving.eq(Mux(program.r_en, 1 << count, 0))
         for word, arrives in zip(words, arriving, strict=True):
@@ -91,24 +117,22 @@ class Sequencer(wiring.Component):
                     m.d.sync += self.cycles.eq(0)
                     m.next = "FETCH"
             with m.State("FETCH"):
-                with m.If(count != _WORDS):
+                with m.If(count != size):
                     m.d.comb += program.r_en.eq(1)
                     m.d.sync += [count.eq(count + 1), address.eq(address + 1)]
                 with m.Elif(~arriving.any()):
                     m.d.sync += count.eq(0)
                     m.next = "DECODE"
             with m.State("DECODE"):
-                with m.If(self.layer.op == Op.EIE.value):
-                    m.d.comb += self.engine_start.eq(1)
-                    m.next = "ENGINE"
-                with m.Else():
-                    m.next = "IDLE"
+                m.next = "IDLE"
+                with m.Switch(self.layer.op):
+                    for name, ops in self.starts.items():
+                        with m.Case(*(op.value for op in ops)):
+                            m.d.comb += getattr(self, name).eq(1)
+                            m.next = "FETCH" if name == "start_table" else "ENGINE"
             with m.State("ENGINE"):
-                with m.If(self.engine_done):
-                    m.d.comb += self.vector_start.eq(1)
-                    m.next = "VECTOR"
-            with m.State("VECTOR"):
-                with m.If(self.vector_done):
+                with m.If(self.engine_done & self.vector_idle):
+                    m.d.comb += self.layer_done.eq(1)
                     m.next = "FETCH"
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)

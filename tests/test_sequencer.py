@@ -7,26 +7,36 @@ from amaranth.sim import Simulator
 from prunus.hw import isa
 from prunus.hw.bus import Target
 from prunus.hw.config import Config
+from prunus.hw.isa import Op
 from prunus.hw.sequencer import Sequencer
 
 LIMIT = 500
+SMALL = Config(program_depth=4)
+FULL = Config(
+    pes=0, columns=8, line_depth=16, window=True, tables=2, program_depth=8, weight_depth=2
+)
+EVERY = Config(columns=8, window=True, program_depth=8)
 
 
-def extremes(low):
-    return {f.name: f.range[0] if low else f.range[-1] for f in isa.FIELDS} | {"op": isa.Op.EIE}
+def extremes(low, op=Op.EIE, words=16):
+    fields = {f.name: f.range[0] if low else f.range[-1] for f in isa.FIELDS}
+    if words == 8:  # what is in the first half
+        fields = dict(list(fields.items())[: list(fields).index("line_bytes")])
+    return fields | {"op": op}
 
 
-@pytest.mark.parametrize("runs", [1, 2])
-def test_runs_the_program(runs):
-    program = [extremes(True), extremes(False), {"op": isa.Op.EIE, "layer": 5, "in_zero": -7}]
-    raw = b"".join(isa.encode(d) for d in [*program, {"op": isa.Op.END}])
-    dut = Sequencer(Config(program_depth=4))
-    seen = []
-    cycles = []
+def run(config, program, *, lengths=(4,), tail=7, runs=1):
+    """What was started, with the layer that was shown, and the cycles of each run.
+
+    Engines take ``lengths`` cycles in turn, the vector unit ``tail`` more.
+    """
+    raw = b"".join(isa.encode(d, config.descriptor_words) for d in program)
+    dut = Sequencer(config)
+    seen, cycles = [], []
 
     async def drive(ctx):
         ctx.set(dut.engine_done, 1)
-        ctx.set(dut.vector_done, 1)
+        ctx.set(dut.vector_idle, 1)
         for address in range(len(raw) // 4):
             ctx.set(dut.bus.valid, 1)
             ctx.set(dut.bus.target, Target.PROGRAM)
@@ -49,40 +59,93 @@ def test_runs_the_program(runs):
                 await ctx.tick()
             cycles.append((busy, ctx.get(dut.cycles)))
 
-    def unit(start, done, name, length):
-        async def process(ctx):
-            while True:
-                _, _, started, layer = await ctx.tick().sample(start, dut.layer)
-                if started:
-                    seen.append((name, layer.layer, layer.in_zero))
-                    ctx.set(done, 0)
-                    await ctx.tick().repeat(length)
-                    ctx.set(done, 1)
-
-        return process
+    async def units(ctx):
+        starts = [getattr(dut, name) for name in dut.starts]
+        count = 0
+        while True:
+            _, _, *pulses, layer = await ctx.tick().sample(*starts, dut.layer)
+            for name, pulse in zip(dut.starts, pulses, strict=True):
+                if pulse:
+                    shown = {f.name: int(layer[f.name]) for f in isa.FIELDS}
+                    seen.append((name.removeprefix("start_"), shown))
+            if any(pulses) and seen[-1][0] != "table":
+                ctx.set(dut.engine_done, 0)
+                ctx.set(dut.vector_idle, 0)  # as if beats came until the end
+                await ctx.tick().repeat(lengths[count % len(lengths)])
+                count += 1
+                ctx.set(dut.engine_done, 1)
+                await ctx.tick().repeat(tail)
+                ctx.set(dut.vector_idle, 1)
 
     sim = Simulator(dut)
     sim.add_clock(1e-6)
     sim.add_testbench(drive)
-    sim.add_testbench(unit(dut.engine_start, dut.engine_done, "engine", 4), background=True)
-    sim.add_testbench(unit(dut.vector_start, dut.vector_done, "vector", 7), background=True)
+    sim.add_testbench(units, background=True)
     sim.run()
-    want = [(n, d["layer"], d["in_zero"]) for d in program for n in ("engine", "vector")]
-    assert seen == want * runs
+    return seen, cycles
+
+
+def full(descriptor):
+    return {f.name: int(descriptor.get(f.name, 0)) for f in isa.FIELDS}
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_runs_the_program(runs):
+    program = [
+        extremes(True, words=8),
+        extremes(False, words=8),
+        {"op": Op.EIE, "layer": 5, "in_zero": -7},
+    ]
+    seen, cycles = run(SMALL, [*program, {"op": Op.END}], runs=runs)
+    assert seen == [("eie", full(d)) for d in program] * runs
     assert all(busy == counted for busy, counted in cycles)
-    # 10 to fetch, 1 to decode, the units and a cycle for each to be seen; END is fetched too
-    assert cycles[0][0] == 3 * (11 + 5 + 8) + 11
+    # 10 to fetch, 1 to decode, the units and a cycle for the last to be seen; END is fetched too
+    assert cycles[0][0] == 3 * (11 + 4 + 7 + 1) + 11
+
+
+@pytest.mark.parametrize("low", [True, False])
+def test_starts_the_engine_of_each_descriptor(low):
+    ops = [Op.CONV, Op.TABLE, Op.TABLE, Op.WINDOW, Op.DEPTHWISE, Op.TABLE]
+    program = [extremes(low, op) for op in ops]
+    seen, cycles = run(FULL, [*program, {"op": Op.END}], lengths=(1, 5))
+    names = ["systolic", "table", "table", "window", "systolic", "table"]
+    assert seen == [(name, full(d)) for name, d in zip(names, program, strict=True)]
+    # 18 to fetch and 1 to decode each; tables are not waited for
+    assert cycles[0][0] == 7 * 19 + (1 + 8) + (5 + 8) + (1 + 8)
+
+
+@pytest.mark.parametrize(
+    ("config", "op"),
+    [
+        (SMALL, Op.CONV),
+        (SMALL, Op.WINDOW),
+        (SMALL, Op.TABLE),
+        (SMALL, 15),
+        (FULL, Op.EIE),
+        (EVERY, Op.DEPTHWISE),
+    ],
+)
+def test_a_missing_engine_ends_the_program(config, op):
+    good = Op.EIE if config.pes else Op.CONV
+    program = [{"op": good, "layer": 1}, {"op": op}, {"op": good}, {"op": Op.END}]
+    seen, _ = run(config, program)
+    assert [layer["layer"] for _, layer in seen] == [1]
 
 
 def test_every_field_survives():
     for low in (True, False):
         assert isa.decode(isa.encode(extremes(low))) == extremes(low)
+    half = extremes(False, words=8)
+    assert isa.decode(isa.encode(half, 8)) == full(half)
     with pytest.raises(ValueError, match=r"^in_zero must be -128 to 127, not 128$"):
         isa.encode({"in_zero": 128})
     with pytest.raises(ValueError, match=r"^speed is not a descriptor field$"):
         isa.encode({"speed": 1})
+    with pytest.raises(ValueError, match=r"^words must be 16 for a descriptor of CONV, not 8$"):
+        isa.encode({"op": Op.CONV, "mode": 1}, 8)
 
 
-def test_disassembly_names_what_is_set():
-    raw = isa.encode({"op": isa.Op.EIE, "columns": 7, "in_zero": -1}) + isa.encode({})
-    assert isa.disassemble(raw) == "  0 EIE in_zero=-1 columns=7\n  1 END"
+@pytest.mark.parametrize("words", [8, 16])
+def test_disassembly_names_what_is_set(words):
+    raw = isa.encode({"op": isa.Op.EIE, "columns": 7, "in_zero": -1}, words) + isa.encode({}, words)
+    assert isa.disassemble(raw, words) == "  0 EIE in_zero=-1 columns=7\n  1 END"
