@@ -13,13 +13,18 @@ class Bank(wiring.Component):
     The read value is undefined when the same row is written in the same cycle: the schedule must
     not do that, and tests watch for it. In return no bypass logic is built (see ``no_rw_check``
     in Yosys ``memory_dff``).
+
+    A row may have ``parts`` that are written one by one: each has its bit of ``w_en``.
     """
 
-    def __init__(self, *, width: int, depth: int):
+    def __init__(self, *, width: int, depth: int, parts: int = 1):
         if width < 1:
             raise ValueError(f"width must be positive, not {width!r}")
         if depth < 2:
             raise ValueError(f"depth must be at least 2, not {depth!r}")  # 1 row = 0-bit address
+        if parts < 1 or width % parts:
+            raise ValueError(f"parts must divide width ({width}), not {parts!r}")
+        self._part = width // parts
         self._data = memory.MemoryData(shape=unsigned(width), depth=depth, init=[])
         super().__init__(
             {
@@ -27,7 +32,7 @@ class Bank(wiring.Component):
                 "r_en": In(1),
                 "r_data": Out(width),
                 "w_addr": In(range(depth)),
-                "w_en": In(1),
+                "w_en": In(parts),
                 "w_data": In(width),
             }
         )
@@ -36,7 +41,7 @@ class Bank(wiring.Component):
         m = Module()
         m.submodules.mem = mem = memory.Memory(self._data, attrs={"no_rw_check": 1})
         read = mem.read_port(domain="comb")
-        write = mem.write_port()
+        write = mem.write_port(granularity=self._part)
         row = Signal(self.r_data.shape(), reset_less=True)
         m.d.comb += [
             read.addr.eq(self.r_addr),
