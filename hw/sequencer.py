@@ -28,7 +28,8 @@ def engines(config: Config) -> dict[str, tuple[Op, ...]]:
 class Sequencer(wiring.Component):
     """Fetch a descriptor, start its engine, wait for it, until the program's ``END``.
 
-    ``TABLE`` starts the filling of a table and is not waited for. A descriptor whose engine was not
+    ``TABLE`` waits until the last table is filled, starts the filling of its own and is not waited
+    for. A descriptor whose engine was not
     built ends the program as ``END`` does.
 
     A descriptor takes ``Config.descriptor_words`` + 3 cycles until its engine starts. ``cycles``
@@ -45,6 +46,8 @@ class Sequencer(wiring.Component):
         second half are zero.
     start_eie, start_systolic, start_window, start_table : Out(1)
         Pulse to an engine, of those that ``config`` asks for (see :func:`engines`).
+    table_busy : In(1)
+        A table is being filled; only with a window engine.
     engine_done : In(1)
         No engine runs: low from the cycle after a start until the last beat has been presented.
     vector_idle : In(1)
@@ -58,6 +61,7 @@ class Sequencer(wiring.Component):
         self.starts = {f"start_{name}": ops for name, ops in engines(config).items()}
         if config.window:
             self.starts["start_table"] = (Op.TABLE,)
+        tables = {"table_busy": In(1)} if config.window else {}
         super().__init__({
             "bus": In(WriteBus(config)),
             "start": In(1),
@@ -65,6 +69,7 @@ class Sequencer(wiring.Component):
             "cycles": Out(32),
             "layer": Out(descriptor_layout()),
             **{name: Out(1) for name in self.starts},
+            **tables,
             "engine_done": In(1),
             "vector_idle": In(1),
             "layer_done": Out(1),
@@ -128,8 +133,14 @@ class Sequencer(wiring.Component):
                 with m.Switch(self.layer.op):
                     for name, ops in self.starts.items():
                         with m.Case(*(op.value for op in ops)):
-                            m.d.comb += getattr(self, name).eq(1)
-                            m.next = "FETCH" if name == "start_table" else "ENGINE"
+                            if name != "start_table":
+                                m.d.comb += getattr(self, name).eq(1)
+                                m.next = "ENGINE"
+                            else:
+                                m.d.comb += self.start_table.eq(~self.table_busy)
+                                m.next = "FETCH"
+                                with m.If(self.table_busy):
+                                    m.next = "DECODE"
             with m.State("ENGINE"):
                 with m.If(self.engine_done & self.vector_idle):
                     m.d.comb += self.layer_done.eq(1)

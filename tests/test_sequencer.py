@@ -25,10 +25,10 @@ def extremes(low, op=Op.EIE, words=16):
     return fields | {"op": op}
 
 
-def run(config, program, *, lengths=(4,), tail=7, runs=1):
+def run(config, program, *, lengths=(4,), tail=7, runs=1, filling=0):
     """What was started, with the layer that was shown, and the cycles of each run.
 
-    Engines take ``lengths`` cycles in turn, the vector unit ``tail`` more.
+    Engines take ``lengths`` cycles in turn, the vector unit ``tail`` more; tables ``filling``.
     """
     raw = b"".join(isa.encode(d, config.descriptor_words) for d in program)
     dut = Sequencer(config)
@@ -77,9 +77,18 @@ def run(config, program, *, lengths=(4,), tail=7, runs=1):
                 await ctx.tick().repeat(tail)
                 ctx.set(dut.vector_idle, 1)
 
+    async def tables(ctx):
+        left = 0
+        while True:
+            _, _, started = await ctx.tick().sample(dut.start_table)
+            left = 1 + filling if started else max(0, left - 1)
+            ctx.set(dut.table_busy, left > 0)
+
     sim = Simulator(dut)
     sim.add_clock(1e-6)
     sim.add_testbench(drive)
+    if config.window:
+        sim.add_testbench(tables, background=True)
     sim.add_testbench(units, background=True)
     sim.run()
     return seen, cycles
@@ -101,6 +110,16 @@ def test_runs_the_program(runs):
     assert all(busy == counted for busy, counted in cycles)
     # 10 to fetch, 1 to decode, the units and a cycle for the last to be seen; END is fetched too
     assert cycles[0][0] == 3 * (11 + 4 + 7 + 1) + 11
+
+
+def test_tables_wait_for_each_other_and_nothing_else():
+    program = [{"op": op} for op in (Op.TABLE, Op.TABLE, Op.CONV, Op.TABLE, Op.WINDOW, Op.END)]
+    seen, cycles = run(FULL, program, lengths=(60,), tail=1, filling=100)
+    assert [name for name, _ in seen] == ["table", "table", "systolic", "table", "window"]
+    # A table is started 101 cycles after the one before it, else nothing waits: CONV runs
+    # meanwhile, and of the cycles from its start on those until the third table are idle.
+    before, after = 19 + 102, 19 + 62 + 19
+    assert cycles[0][0] == before + 102 + after
 
 
 @pytest.mark.parametrize("low", [True, False])
