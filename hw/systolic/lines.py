@@ -1,32 +1,20 @@
 """The lines of a depthwise convolution."""
 
-from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config, bits_for
 from ..descriptor import descriptor_layout
-from ..vector.beat import beat_layout
 from .delay import DelayLine
+from .tags import TAG_FIELDS, Tagger, place_layout, tag_layout
 
-__all__ = ["LINE_FIELDS", "LineStream", "tag_layout"]
+__all__ = ["LINE_FIELDS", "LineStream"]
 
 LINE_FIELDS = (
     "in_base", "in_zero", "columns", "segments", "line_bytes", "in_height", "in_width",
-    "pad_x", "pad_y", "step_x", "step_y", "tap_x", "taps_y", "blocks",
-    "out_base", "out_width", "out_pixels", "out_words",
+    "pad_x", "pad_y", "tap_x", "blocks", *TAG_FIELDS,
 )  # fmt: skip
-
-
-def tag_layout(config: Config) -> data.StructLayout:
-    """Where the sums of a window go; the rest counts only while ``valid``."""
-    beat = beat_layout(config)
-    return data.StructLayout({
-        "valid": unsigned(1),
-        "channel": beat["channel"].shape,
-        "address": beat["address"].shape,
-        "group": beat["group"].shape,
-    })  # fmt: skip
 
 
 class LineStream(wiring.Component):
@@ -111,15 +99,13 @@ class LineStream(wiring.Component):
         pitch = Signal(pixel_bits)
         m.d.comb += pitch.eq(layer.segments)
 
-        # What of a block each stage holds: a pixel, the last of a line, the last of the block.
-        flags = data.StructLayout({"pixel": 1, "line_end": 1, "block_end": 1})
-        s0, s1, s2, s3, s4, s5 = (Signal(flags, name=f"s{n}") for n in range(6))
+        s0, s1, s2, s3, s4, s5 = (Signal(place_layout, name=f"s{n}") for n in range(6))
         m.d.sync += [b.eq(a) for a, b in ((s0, s1), (s1, s2), (s2, s3), (s3, s4), (s4, s5))]
 
         # Stage 0: count the pixels of a block; wait for its tile in front of it.
         waiting, running = Signal(), Signal()
         taking = Signal()  # a tile was waited for, and is not taken yet
-        gap = Signal(range(taps))  # padding behind a block still to come, less one
+        gap = Signal(range(taps))  # pixels of padding that must still come behind a block
         blocks_left = register("blocks_left", layer.blocks.shape())  # less one
         lines_left = register("lines_left", layer.columns.shape())
         columns_left = register("columns_left", pixel_bits)
@@ -145,15 +131,13 @@ class LineStream(wiring.Component):
         with m.Elif(begins):
             m.d.sync += [waiting.eq(0), running.eq(1), taking.eq(1)]
         with m.Elif(s0.block_end):
-            m.d.sync += [
-                running.eq(0),
-                waiting.eq(blocks_left != 0),
-                blocks_left.eq(blocks_left - 1),
-            ]
+            m.d.sync += running.eq(0)
+        with m.Elif(s1.block_end):
+            m.d.sync += [waiting.eq(blocks_left != 0), blocks_left.eq(blocks_left - 1)]
         with m.If(self.tile_take):
             m.d.sync += taking.eq(0)
-        with m.If(s0.block_end):
-            m.d.sync += gap.eq(taps - 1)
+        with m.If(s1.block_end):
+            m.d.sync += gap.eq(taps - 2)
         with m.Elif(gap != 0):
             m.d.sync += gap.eq(gap - 1)
 
@@ -168,7 +152,10 @@ class LineStream(wiring.Component):
         address, line_address, block_address = (
             register(name, word) for name in ("address", "line_address", "block_address")
         )
-        group = register("group", self.tag.group.shape())
+        group, s2_group, s3_group, s4_group = (
+            register(name, self.tag.group.shape())
+            for name in ("group", "s2_group", "s3_group", "s4_group")
+        )
         line_words, next_line, next_block = Signal(word), Signal(word), Signal(word)
         last_group = Signal()
         m.d.comb += [
@@ -199,59 +186,22 @@ class LineStream(wiring.Component):
             s3_in.eq(reads),
             s4_in.eq(s3_in),
             s4_word.eq(self.r_data),
+            s2_group.eq(group),
+            s3_group.eq(s2_group),
+            s4_group.eq(s3_group),
         ]
 
-        # Stage 4: which windows begin here.
-        line_skip = register("line_skip", layer.step_y.shape())  # lines without a window to come
-        pixel_skip = register("pixel_skip", pixel_bits)
-        width_left = register("width_left", pixel_bits)
-        pixels_left = register("pixels_left", bits_for(config.act_depth))
-        to = register("to", tag_layout(config))
-        first_address = register("first_address", word)  # of the block's windows
-        fresh = Signal()
-        window = Signal()
-        m.d.comb += window.eq(
-            s4.pixel & (line_skip == 0) & (pixel_skip == 0) & (width_left != 0) & (pixels_left != 0)
-        )
-        with m.If(self.start | s4.line_end):
-            m.d.sync += [pixel_skip.eq(0), width_left.eq(layer.out_width)]
-        with m.Elif(s4.pixel):
-            m.d.sync += [
-                pixel_skip.eq(Mux(pixel_skip == 0, layer.step_x, pixel_skip) - 1),
-                width_left.eq(width_left - window),
-            ]
-        with m.If(self.start | s4.block_end):
-            m.d.sync += [line_skip.eq(layer.taps_y - 1), pixels_left.eq(layer.out_pixels)]
-        with m.Else():
-            m.d.sync += pixels_left.eq(pixels_left - window)
-            with m.If(s4.line_end):
-                m.d.sync += line_skip.eq(Mux(line_skip == 0, layer.step_y, line_skip) - 1)
-        with m.If(self.start):
-            m.d.sync += [to.channel.eq(0), to.group.eq(0), fresh.eq(1)]
-            m.d.sync += [s.eq(layer.out_base) for s in (to.address, first_address)]
-        with m.Elif(s4.block_end):
-            to_last_group = to.group == config.groups - 1
-            m.d.sync += [to.channel.eq(to.channel + 1), fresh.eq(1)]
-            m.d.sync += to.group.eq(Mux(to_last_group, 0, to.group + 1))
-            m.d.sync += [s.eq(first_address + to_last_group) for s in (to.address, first_address)]
-        with m.Elif(s4.pixel):
-            m.d.sync += [
-                fresh.eq(0),
-                to.address.eq(to.address + Mux(window, layer.out_words, 0)),
-            ]
+        # Stages 3 and 4: is it the beginning of a window, and whose.
+        m.submodules.tagger = tagger = Tagger(config)
+        m.d.comb += [tagger.start.eq(self.start), tagger.i.eq(s3)]
+        m.d.comb += [tagger.layer[name].eq(layer[name]) for name in TAG_FIELDS]
 
         # Stage 5: present them.
         pixel = register("pixel", self._pixel)
-        tag = register("tag", tag_layout(config))
-        valid = Signal()
         zero = Signal(self._pixel)
         m.d.comb += [zero[c].eq(layer.in_zero) for c in range(config.columns)]
-        m.d.sync += [
-            self.tile_take.eq(s4.pixel & fresh),
-            pixel.eq(Mux(s4_in, s4_word.word_select(to.group, 8 * config.lanes), zero)),
-            tag.eq(to),
-            valid.eq(window),
-        ]
+        chosen = s4_word.word_select(s4_group, 8 * config.lanes)
+        m.d.sync += pixel.eq(Mux(s4_in, chosen, zero))
         m.submodules.delay = delay = DelayLine(data.ArrayLayout(self._pixel, 2), config.line_depth)
         length = register("length", delay.length.shape())
         m.d.sync += [length.eq(layer.segments + taps), delay.set.eq(self.start)]
@@ -262,8 +212,8 @@ class LineStream(wiring.Component):
             self.lines[0].eq(pixel),
             self.lines[1].eq(delay.o[0]),
             self.lines[2].eq(delay.o[1]),
-            self.tag.eq(tag),
-            self.tag.valid.eq(valid),
+            self.tile_take.eq(tagger.take),
+            self.tag.eq(tagger.tag),
         ]
 
         # The last pixel has been presented, and with it the last window.
