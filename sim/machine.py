@@ -1,5 +1,7 @@
 """A functional model of the accelerator: it executes the bytes of the image."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,20 +10,28 @@ from numpy.typing import NDArray
 from prunus.hw.config import Config
 from prunus.hw.isa import Descriptor, Op
 
-from . import ops
 from .image import Memories, read_image
+from .machine_eie import FullyConnected
+from .machine_memory import DescriptorError
+from .machine_systolic import Convolution, Depthwise
+from .machine_vector import Vector
+from .machine_window import Tables, Window
 
-__all__ = ["Machine", "Run"]
+__all__ = ["Batch", "DescriptorError", "Machine", "Run"]
 
 Int8 = NDArray[np.int8]
+Engine = FullyConnected | Convolution | Depthwise | Window
+CHUNK = 16  # samples at a time: their windows fit the caches
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """What one pass through the program left behind.
 
-    ``outputs`` (n,) int8; ``layers`` the int8 outputs of each layer number; ``macs`` the
-    multiplications of each layer by stored, non-zero weights (dense zeros are not work).
+    ``outputs`` (n,) int8, as the host reads them: with what lies between the pixels. ``layers`` has
+    the int8 outputs of each layer number, pixel after pixel without gaps; ``macs`` the
+    multiplications of each: of inputs other than the zero point by stored, non-zero weights on the
+    EIE array; on the systolic array all of each row of weights that is not zero throughout.
     """
 
     outputs: Int8
@@ -29,10 +39,32 @@ class Run:
     macs: dict[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """As :class:`Run`, of many samples: every array has them along its first axis."""
+
+    outputs: Int8
+    layers: dict[int, Int8]
+    macs: dict[int, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A descriptor, ready to be executed; TABLE has neither engine nor vector.
+
+    ``places`` are the bytes that the layer has written up to here, passes before this included.
+    """
+
+    layer: Descriptor
+    engine: Engine | None = None
+    vector: Vector | None = None
+    places: NDArray[np.int64] | None = None
+
+
 class Machine:
     """Memories as the loader leaves them, and the program that runs on them.
 
-    Equal to :class:`prunus.hw.accelerator.Accelerator`, byte for byte of the activation memory.
+    Equal to :class:`prunus.hw.accelerator.Accelerator`, byte for byte of the layers' outputs.
 
     Raises
     ------
@@ -43,92 +75,113 @@ class Machine:
     def __init__(self, config: Config, image: bytes):
         self.config = config
         self.memories: Memories = read_image(image, config)
-        self._matrices: dict[int, NDArray[np.int64]] = {}
-
-    def matrix(self, number: int) -> NDArray[np.int64]:
-        """Weights of descriptor ``number`` as the PEs hold them, (outputs, columns) int64."""
-        if number not in self._matrices:
-            self._matrices[number] = self._read_matrix(self.memories.program[number])
-        return self._matrices[number]
-
-    def _read_matrix(self, layer: Descriptor) -> NDArray[np.int64]:
-        config, memories = self.config, self.memories
-        dense = np.zeros((config.pes, layer["columns"], config.acc_rows), np.int64)
-        code_mask = (1 << config.code_bits) - 1
-        for column in range(layer["columns"]):
-            for pe in range(config.pes):
-                if layer["dense"]:
-                    start, length = layer["weight_base"] + column * layer["rows"], layer["rows"]
-                    rows = np.arange(length)
-                    entries = memories.weights[pe, start : start + length]
-                else:
-                    place = layer["pointer_base"] + column
-                    start, length = memories.pointers[pe, place]
-                    entries = memories.weights[pe, start : start + length]
-                    rows = entries >> config.code_bits
-                codes = entries & code_mask
-                if config.code_bits == 8:
-                    values = codes.astype(np.uint8).view(np.int8)
-                else:
-                    values = memories.codebooks[layer["codebook"]][codes]
-                dense[pe, column, rows] = values
-        places = self._places(layer)
-        return dense[places[0], :, places[1]]
-
-    def _places(self, layer: Descriptor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """PE and accumulator of each output of a pass."""
-        lanes = self.config.lanes
-        channel = np.arange(layer["outputs"])
-        word, lane = layer["channel_base"] + channel // lanes, channel % lanes
-        pe = self.memories.channel_pe[word, lane].astype(np.int64)
-        return pe * lanes + lane, self.memories.channel_row[word, lane].astype(np.int64)
+        self._steps: list[_Step] = []
 
     def run(self, inputs: Int8) -> Run:
         """One inference of ``inputs`` (n,) int8."""
-        config, memories = self.config, self.memories
-        network = memories.network
-        if inputs.shape != (network.input_bytes,) or inputs.dtype != np.int8:
-            raise ValueError(
-                f"inputs must be int8 ({network.input_bytes},), not {inputs.dtype} {inputs.shape}"
-            )
-        activations = np.zeros(config.act_depth * config.act_word, np.int8)
-        base = network.input_base * config.act_word
-        activations[base : base + len(inputs)] = inputs
-        layers: dict[int, list[Int8]] = {}
-        macs: dict[int, int] = {}
-        for number, layer in enumerate(memories.program):
-            if layer["op"] == Op.END:
-                break
-            base = layer["in_base"] * config.act_word
-            x = activations[base : base + layer["columns"]].astype(np.int64)
-            weight = self.matrix(number)
-            acc = ops.fully_connected(x[None], weight, layer["in_zero"])[0]
-            macs[layer["layer"]] = macs.get(layer["layer"], 0) + int(
-                np.count_nonzero(weight[:, x != layer["in_zero"]])
-            )
-            y = self._requantize(layer, acc)
-            base = layer["out_base"] * config.act_word
-            activations[base : base + len(y)] = y
-            layers.setdefault(layer["layer"], []).append(y)
-        base = network.output_base * config.act_word
+        batch = self.run_batch(inputs[None])
         return Run(
-            activations[base : base + network.output_bytes].copy(),
-            {number: np.concatenate(parts) for number, parts in layers.items()},
-            macs,
+            batch.outputs[0],
+            {number: values[0] for number, values in batch.layers.items()},
+            {number: int(count[0]) for number, count in batch.macs.items()},
         )
 
-    def _requantize(self, layer: Descriptor, acc: NDArray[np.int64]) -> Int8:
-        lanes, memories = self.config.lanes, self.memories
-        channel = np.arange(layer["outputs"])
-        lane = channel % lanes
-        bias = memories.channel_bias[layer["channel_base"] + channel // lanes, lane]
-        record = layer["record_base"] + (channel // lanes if layer["per_channel"] else 0)
-        return ops.requantize(
-            acc + bias,
-            memories.record_multiplier[record, lane],
-            -memories.record_shift[record, lane],
-            "double" if layer["double_round"] else "single",
-            layer["out_zero"],
-            layer["clamp_min"],
-            layer["clamp_max"],
-        ).astype(np.int8)
+    def run_batch(self, inputs: Int8) -> Batch:
+        """Inferences of ``inputs`` (samples, n) int8.
+
+        Raises
+        ------
+        ValueError
+            The inputs are not what the network takes.
+        DescriptorError
+            The program asks for something that the accelerator cannot do; or a sum does not fit
+            its accumulator.
+        """
+        network = self.memories.network
+        if inputs.shape[1:] != (network.input_bytes,) or inputs.dtype != np.int8:
+            raise ValueError(
+                f"inputs must be int8 ({network.input_bytes},), "
+                f"not {inputs.dtype} {inputs.shape[1:]}"
+            )
+        if not self._steps:
+            self._steps = self._prepare()
+        starts = range(0, max(1, len(inputs)), CHUNK)
+        parts = [self._execute(inputs[start : start + CHUNK]) for start in starts]
+        return Batch(
+            np.concatenate([part.outputs for part in parts]),
+            {n: np.concatenate([part.layers[n] for part in parts]) for n in parts[0].layers},
+            {n: np.concatenate([part.macs[n] for part in parts]) for n in parts[0].macs},
+        )
+
+    def _execute(self, inputs: Int8) -> Batch:
+        config, network = self.config, self.memories.network
+        size = config.act_depth * config.act_word
+        activations = np.zeros((len(inputs), size + 1), np.int8)
+        base = network.input_base * config.act_word
+        activations[:, base : base + network.input_bytes] = inputs
+        tables = Tables(config)
+        layers: dict[int, Int8] = {}
+        macs: dict[int, NDArray[np.int64]] = {}
+        for at, step in enumerate(self._steps):
+            layer, number = step.layer, step.layer["layer"]
+            with _naming(at, layer):
+                if step.engine is None or step.vector is None:
+                    tables.fill(layer, self.memories.tables)
+                    continue
+                values = step.vector(step.engine(activations, tables))
+                count = macs.setdefault(number, np.zeros(len(inputs), np.int64))
+                if isinstance(step.engine, FullyConnected):
+                    count += step.engine.work(activations)
+                else:
+                    count += step.engine.macs
+            activations[:, step.vector.addresses] = values
+            layers[number] = activations[:, step.places]
+        base = network.output_base * config.act_word
+        return Batch(activations[:, base : base + network.output_bytes].copy(), layers, macs)
+
+    def _prepare(self) -> list[_Step]:
+        """Everything about the program that does not depend on the inputs."""
+        steps = []
+        places: dict[int, NDArray[np.int64]] = {}
+        for at, layer in enumerate(self.memories.program):
+            if layer["op"] == Op.END:
+                break
+            with _naming(at, layer):
+                engine = self._engine(layer)
+                if engine is None:
+                    steps.append(_Step(layer))
+                    continue
+                vector = Vector(layer, self.memories)
+                if isinstance(engine, Convolution | Depthwise):
+                    both = np.intersect1d(engine.index, vector.addresses)
+                    if both.size:
+                        raise DescriptorError(f"writes byte {both[0]}, which it reads")
+            # Passes of a layer write parts of one tensor, which is in the order of its addresses.
+            before = places.get(layer["layer"], np.zeros(0, np.int64))
+            places[layer["layer"]] = np.union1d(before, vector.own)
+            steps.append(_Step(layer, engine, vector, places[layer["layer"]]))
+        return steps
+
+    def _engine(self, layer: Descriptor) -> Engine | None:
+        config, memories = self.config, self.memories
+        match layer["op"]:
+            case Op.EIE:
+                return FullyConnected(layer, memories)
+            case Op.CONV:
+                return Convolution(layer, config, memories.tiles)
+            case Op.DEPTHWISE:
+                return Depthwise(layer, config, memories.tiles)
+            case Op.WINDOW:
+                return Window(layer, config)
+            case Op.TABLE:
+                return None
+        raise DescriptorError("unknown")
+
+
+@contextmanager
+def _naming(number: int, layer: Descriptor) -> Iterator[None]:
+    """Say which descriptor an error is about."""
+    try:
+        yield
+    except DescriptorError as error:
+        raise DescriptorError(f"descriptor {number}, op {layer['op']}: {error}") from None
