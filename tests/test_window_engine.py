@@ -116,6 +116,40 @@ def test_add(seed):
     assert (np.clip(outputs + 3, -128, 127) == add(a, b, tuple(zeros), parameters, 3)).all()
 
 
+def test_largest_and_smallest_sums_of_entries():
+    config = small(adder=True)
+    x = np.array([[[-128, 127, -1, 0]]], np.int8)
+    contents = {}
+    memory(x, config, 0, np.random.default_rng(0), contents)
+    layer = window(x, config, (1, 1), (1, 1), (0, 0, 0, 0), mode=Mode.ADD)
+    multiplier = (1 << 31) - 1
+    for zero in (-128, 127):
+        steps = [
+            ("table", dict(half=half, in_zero=zero, multiplier=multiplier)) for half in range(2)
+        ]
+        (result,) = run(config, [*steps, layer], contents)
+        sums = 2 * computed_table(zero, multiplier, 0)[x.astype(np.int64) + 128]
+        check(result, sums.reshape(1, 4), layer, config)
+
+
+def test_tables_are_filled_beside_a_layer():
+    """A layer waits for tables only if it looks something up."""
+    rng = np.random.default_rng(8)
+    config = small(tables=1)
+    x = tensor(rng, 2, 2, 4)
+    contents = {}
+    memory(x, config, 0, rng, contents)
+    entries = rng.integers(-128, 128, 256)
+    copy = window(x, config, (1, 1), (1, 1), (0, 0, 0, 0))
+    look_up = copy | dict(mode=Mode.LUT)
+    results = run(
+        config, [("table", dict(half=0)), copy, look_up], contents, table_writes(0, entries)
+    )
+    check(results[0], x.reshape(-1, 4), copy, config)
+    assert results[0][1] == cycles(copy, config) + WindowEngine(config).overhead(Mode.SUM)
+    check(results[1], entries[x.astype(np.int64).reshape(-1, 4) + 128], look_up, config)
+
+
 @pytest.mark.parametrize("adder", [False, True])
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_look_up(adder, lanes):

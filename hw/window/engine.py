@@ -22,9 +22,9 @@ class WindowEngine(wiring.Component):
     """Runs the ``WINDOW`` layers of :mod:`prunus.hw.isa`, and ``TABLE`` commands beside others.
 
     A tap is read a cycle: the sums of a pixel leave, ``lanes`` a cycle, while the next pixel's
-    taps are read. A layer takes ``blocks * out_pixels * max(taps, beats)`` cycles, where a pixel
-    of the last block may have fewer beats than the others' ``Config.groups``, and
-    :attr:`overhead` more from ``start`` until ``done`` is high again.
+    taps are read. A layer takes ``blocks * out_pixels * max(taps, beats)`` cycles, the beats of
+    the last pixel, and :meth:`overhead`, from ``start`` until ``done`` is high again. A pixel has
+    ``Config.groups`` beats, in the last block as many as there are channels for.
 
     Equal to: the largest (MAX) and the sum (SUM) of :func:`prunus.sim.ops_pool.pooled`, the sum
     inside :func:`prunus.sim.ops_join.add` (ADD), an entry of a table (LUT).
@@ -59,9 +59,7 @@ class WindowEngine(wiring.Component):
         High from the cycle after ``table_start`` until the tables are filled.
     """
 
-    FIELDS = (
-        *Taps.FIELDS, *Tables.FIELDS, *Beats.FIELDS,
-    )  # fmt: skip
+    FIELDS = (*Taps.FIELDS, *Tables.FIELDS, *Beats.FIELDS)
 
     def __init__(self, config: Config):
         if not config.window:
