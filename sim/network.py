@@ -31,11 +31,17 @@ PROBLEMS = {
 
 @dataclass(frozen=True, slots=True)
 class LayerSpan:
-    """Where the outputs of a layer are: the descriptors' number, first activation word, bytes."""
+    """Where the outputs of a layer are: the descriptors' number, first activation word, bytes.
+
+    ``bytes`` are those of a pixel; from one of the ``pixels`` to the next are ``pitch`` words, 0
+    for as many as it fills.
+    """
 
     number: int
     base_word: int
     bytes: int
+    pixels: int = 1
+    pitch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +71,9 @@ class Mismatch:
 
     Members
     -------
-    got : (bytes,)
-        Its outputs as uint8; where ``written`` is false, the byte was never written.
+    got : (pixels * bytes,)
+        Its outputs as uint8, pixel after pixel; where ``written`` is false, the byte was never
+        written.
     stray : int
         Lane groups that it wrote outside of its outputs.
     """
@@ -155,9 +162,9 @@ def simulate(
     """Send ``script`` to the accelerator, check every layer's outputs, collect the replies.
 
     It ends when the network has run once for each row of ``expected_crcs`` (samples, layers; CRC-32
-    of a layer's outputs as int8 bytes in natural order) and every frame of ``script`` was answered.
-    ``wait_ready`` sends nothing before the image in ROM is loaded. ``stall`` is the probability of
-    a pause, of the script's and of the replies' stream each, in a cycle.
+    of a layer's outputs as int8 bytes in natural order, without gaps) and every frame of ``script``
+    was answered. ``wait_ready`` sends nothing before the image in ROM is loaded. ``stall`` is the
+    probability of a pause, of the script's and of the replies' stream each, in a cycle.
 
     Raises
     ------
@@ -176,6 +183,8 @@ def simulate(
         raise ValueError("layers must have different numbers")
     if any(not 0 <= span.number < 256 for span in layers):
         raise ValueError("layers must have numbers of 0 to 255")
+    if any(span.bytes < 1 or span.pixels < 1 or span.pitch < 0 for span in layers):
+        raise ValueError("layers must have bytes and pixels, and a pitch of at least 0")
     if work_dir is None:
         with tempfile.TemporaryDirectory(prefix="prunus-") as folder:
             return simulate(
@@ -183,7 +192,10 @@ def simulate(
                 watchdog=watchdog, dumps=dumps, timeout=timeout, work_dir=Path(folder),
             )  # fmt: skip
     work_dir.mkdir(parents=True, exist_ok=True)
-    table = [struct.pack(">III", span.number, span.base_word, span.bytes) for span in layers]
+    table = [
+        struct.pack(">5I", span.number, span.base_word, span.bytes, span.pixels, span.pitch)
+        for span in layers
+    ]
     (work_dir / "layers.bin").write_bytes(b"".join(table))
     (work_dir / "expected.bin").write_bytes(expected.astype(">u4").tobytes())
     (work_dir / "script.bin").write_bytes(script)

@@ -1,9 +1,10 @@
 // Stands in for the accelerator in test_network.py: answers every frame with {7E, its first byte,
 // 7E}; on a frame whose first byte is 01 runs two "layers" and answers when they have ended.
 //
-// Layer 3 writes words 2..4 in two passes (descriptors with one number), layer 5 words 0..1; byte n
-// of layer L in run S is 16*L + n + 64*S. A first byte of F0..F4 sets a fault: 1 a wrong byte in run 1, 2 a group never written
-// in run 1, 3 a stray write in run 1, 4 never ends run 1.
+// Layer 3 writes words 2..4 in two passes (descriptors with one number), layer 5 four pixels of a
+// lane group, in words 8, 10, 12 and 14; byte n of what layer L writes in run S is 16*L + n + 64*S.
+// A first byte of F0..F6 sets a fault of run 1: 1 a wrong byte, 2 a group never written, 3 a stray
+// write, 4 never ends, 5 a pixel's group in the gap behind it, 6 one written behind the last too.
 
 module accelerator (
     input  logic        clk,
@@ -50,14 +51,20 @@ module accelerator (
   assign group = 8'(tick < 16 ? 0 : tick < 32 ? 3 : 0) + 8'(step - 7);
   always_comb begin
     trace__valid = running && step >= 7 && step < (tick < 32 ? 10 : 11) && tick < 48;
-    trace__address = 4'((tick < 32 ? 2 : 0) + {1'b0, group[7:1]});
-    trace__group = group[0];
+    trace__address = 4'(tick < 32 ? 2 + {1'b0, group[7:1]} : 8 + 2 * group);
+    trace__group = tick < 32 && group[0];
     for (int n = 0; n < 4; n++)
       trace__data[8*n+:8] = 16 * trace__layer + 4 * group + 8'(n) + 64 * sample;
     if (sample == 1 && tick == 25) begin
       if (fault == 1) trace__data[15:8] = 8'hEE;
       if (fault == 2) trace__valid = 0;
       if (fault == 3) trace__address = 9;
+    end
+    if (sample == 1 && fault == 5 && tick == 40) trace__group = 1;
+    if (sample == 1 && fault == 6 && tick == 43) begin
+      trace__valid = 1;
+      trace__address = 15;
+      trace__group = 0;
     end
   end
 

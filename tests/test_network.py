@@ -14,19 +14,22 @@ from prunus.sim.verilator import BenchError
 
 MOCK = Path(__file__).parent / "accelerator_mock.sv"
 CONFIG = Config(pes=4, lanes=4, act_word=8, act_depth=16, trace=True)
-LAYERS = [LayerSpan(3, 2, 22), LayerSpan(5, 0, 16)]  # layer 3 ends inside a lane group
+# Layer 3 ends inside a lane group; layer 5 has gaps between its pixels.
+LAYERS = [LayerSpan(3, 2, 22), LayerSpan(5, 8, 3, pixels=4, pitch=2)]
 SCRIPT = bytes.fromhex("7e09aa557e 7e017e7e017e 7e02037e7e7e 7e017e")
 REPLIES = bytes.fromhex("7e097e7e017e7e017e7e027e7e017e")
 SAMPLES = 3
 
 
-def outputs(sample, layer, size):
-    return (16 * layer + np.arange(size) + 64 * sample).astype(np.uint8)
+def outputs(sample, span):
+    """The pixels of layer 5 are a lane group each."""
+    place = np.arange(span.bytes) + CONFIG.lanes * np.arange(span.pixels)[:, None]
+    return (16 * span.number + place.ravel() + 64 * sample).astype(np.uint8)
 
 
 def crcs():
     return [
-        [zlib.crc32(outputs(sample, span.number, span.bytes).tobytes()) for span in LAYERS]
+        [zlib.crc32(outputs(sample, span).tobytes()) for span in LAYERS]
         for sample in range(SAMPLES)
     ]
 
@@ -66,7 +69,7 @@ def test_a_wrong_byte_is_found_and_the_layer_dumped(model):
     run = run_mock(model, 1)
     (found,) = run.mismatches
     assert (found.sample, found.layer, found.stray, run.mismatch_count) == (1, 3, 0, 1)
-    assert np.flatnonzero(found.got != outputs(1, 3, 22)).tolist() == [21]
+    assert np.flatnonzero(found.got != outputs(1, LAYERS[0])).tolist() == [21]
     assert found.got[21] == 0xEE
     assert found.written.all()
 
@@ -81,6 +84,30 @@ def test_a_group_that_was_not_written_is_found(model):
 def test_a_stray_write_is_found(model):
     (found,) = run_mock(model, 3).mismatches
     assert (found.sample, found.layer, found.stray) == (1, 3, 1)
+
+
+def test_a_write_into_the_gap_between_pixels_is_found(model):
+    (found,) = run_mock(model, 5).mismatches
+    assert (found.sample, found.layer, found.stray) == (1, 5, 1)
+    assert np.flatnonzero(~found.written).tolist() == [3, 4, 5]
+    assert (found.got == outputs(1, LAYERS[1]))[found.written].all()
+
+
+def test_a_write_behind_the_last_pixel_is_found(model):
+    (found,) = run_mock(model, 6).mismatches
+    assert (found.sample, found.layer, found.stray) == (1, 5, 1)
+    assert found.written.all()
+
+
+@pytest.mark.parametrize("span", [LayerSpan(3, 2, 8, 3), LayerSpan(3, 2, 8, 3, 1)])
+def test_pixels_without_a_pitch_are_contiguous(model, span):
+    """Layer 3 as three pixels of a word each, its last two bytes included."""
+    expected = [
+        [zlib.crc32(outputs(sample, LayerSpan(3, 2, 24)).tobytes()), crcs()[sample][1]]
+        for sample in range(SAMPLES)
+    ]
+    run = simulate(model, SCRIPT, [span, LAYERS[1]], expected, wait_ready=True)
+    assert run.mismatch_count == 0
 
 
 def test_a_hang_is_ended_by_the_watchdog(model):
@@ -110,6 +137,8 @@ def test_arguments_are_checked(model):
         run_mock(model, stall=1.0)
     with pytest.raises(ValueError, match=r"^layers must have different numbers$"):
         simulate(model, SCRIPT, [LAYERS[0]] * 2, crcs())
+    with pytest.raises(ValueError, match=r"^layers must have bytes and pixels, and a pitch of at"):
+        simulate(model, SCRIPT, [LAYERS[0], LayerSpan(5, 0, 4, 0)], crcs())
 
 
 def test_the_harness_is_clean():

@@ -3,8 +3,10 @@
 //
 // Files, in the current directory
 //   script.bin     in   bytes for the host port
-//   layers.bin     in   for each layer 12 bytes: number 32 | first word 32 | bytes 32
-//   expected.bin   in   for each sample, for each layer of layers.bin: CRC-32 of its outputs, 32
+//   layers.bin     in   for each layer 20 bytes: number 32 | first word 32 | bytes of a pixel 32
+//                       | pixels 32 | words from a pixel to the next 32, 0: as many as it fills
+//   expected.bin   in   for each sample, for each layer of layers.bin: CRC-32 of its outputs, 32;
+//                       pixel after pixel, without what is between them
 //   replies.bin    out  bytes from the host port
 //   layers.txt     out  "sample layer start end array drain", in cycles, for each layer that ended
 //   mismatches.txt out  "sample layer stray hex", for each layer whose outputs differ; "xx" is a
@@ -70,7 +72,10 @@ module harness #(
   int wanted_samples, wanted_replies, wait_ready, stall, seed, watchdog, dumps;
   int rows;                    // layers that are checked
   int first_group[256];        // by layer: where its outputs begin, in lane groups
-  int layer_bytes[256];        // 0: not checked
+  int pixel_bytes[256];        // 0: not checked
+  int pixel_groups[256];       // lane groups that hold them
+  int pixels[256];
+  int pitch[256];              // from a pixel to the next, in lane groups
   int row_of[256];             // position among the layers of the files
   logic [31:0] expected[256];  // by row, for this sample
   logic [31:0] crc_table[256];
@@ -92,7 +97,10 @@ module harness #(
       crc_table[n] = n;
       for (int k = 0; k < 8; k++)
         crc_table[n] = crc_table[n] >> 1 ^ (crc_table[n][0] ? 32'hEDB88320 : 0);
-      layer_bytes[n] = 0;
+      pixel_bytes[n] = 0;
+      pixel_groups[n] = 0;
+      pixels[n] = 0;
+      pitch[n] = 1;
     end
     if (!$value$plusargs("samples=%d", wanted_samples)) wanted_samples = 0;
     if (!$value$plusargs("replies=%d", wanted_replies)) wanted_replies = 0;
@@ -106,7 +114,12 @@ module harness #(
     for (int row = 0; row < rows; row++) begin
       layer_number = read_u32(file);
       first_group[layer_number] = read_u32(file) * GROUPS;
-      layer_bytes[layer_number] = read_u32(file);
+      pixel_bytes[layer_number] = read_u32(file);
+      pixel_groups[layer_number] = (pixel_bytes[layer_number] + LANES - 1) / LANES;
+      pixels[layer_number] = read_u32(file);
+      pitch[layer_number] = read_u32(file) * GROUPS;
+      if (pitch[layer_number] == 0)
+        pitch[layer_number] = (pixel_groups[layer_number] + GROUPS - 1) / GROUPS * GROUPS;
       row_of[layer_number] = row;
     end
     $fclose(file);
@@ -121,7 +134,8 @@ module harness #(
   // variables are assigned at once, as in software; the design never sees them.
   /* verilator lint_off BLKSEQ */
   logic [8*LANES-1:0] memory[DEPTH*GROUPS];
-  logic written[DEPTH*GROUPS];  // by the layer that runs
+  int written_by[DEPTH*GROUPS];  // which of the layers that have run, counted from 1
+  int layers_run;
   logic in_layer;
   logic [7:0] layer;
   int stray;  // lane groups that it wrote outside of its outputs
@@ -130,49 +144,55 @@ module harness #(
   logic script_ended;
   int next_byte, frame_bytes, idle;
 
-  function automatic int groups_of(logic [7:0] number);
-    return (layer_bytes[number] + LANES - 1) / LANES;
+  // Whether a lane group holds a channel of a layer.
+  function automatic logic belongs(int group, logic [7:0] number);
+    int from_first;
+    from_first = group - first_group[number];
+    return from_first >= 0 && from_first / pitch[number] < pixels[number] &&
+        from_first % pitch[number] < pixel_groups[number];
   endfunction
 
   task automatic take_output();
     int group;
     group = int'(t_address) * GROUPS + int'(t_group);
     memory[group] = t_data;
-    written[group] = 1;
-    if (group < first_group[t_layer] || group >= first_group[t_layer] + groups_of(t_layer))
-      stray = stray + 1;
+    written_by[group] = layers_run;
+    if (!belongs(group, t_layer)) stray = stray + 1;
+  endtask
+
+  task automatic dump_layer();
+    int group;
+    $fwrite(f_mismatches, "%0d %0d %0d ", samples, layer, stray);
+    for (int p = 0; p < pixels[layer]; p++)
+      for (int n = 0; n < pixel_bytes[layer]; n++) begin
+        group = first_group[layer] + p * pitch[layer] + n / LANES;
+        if (written_by[group] == layers_run)
+          $fwrite(f_mismatches, "%02x", memory[group][8*(n%LANES)+:8]);
+        else $fwrite(f_mismatches, "xx");
+      end
+    $fwrite(f_mismatches, "\n");
   endtask
 
   task automatic check_layer();
-    int first, group, row;
+    int group;
     logic [31:0] crc;
     logic complete;
-    first = first_group[layer];
-    row = row_of[layer];
     crc = '1;
     complete = 1;
-    for (int n = 0; n < layer_bytes[layer]; n++) begin
-      group = first + n / LANES;
-      crc = next_crc(crc, memory[group][8*(n%LANES)+:8]);
-      if (!written[group]) complete = 0;
-    end
-    if (!complete || stray != 0 || ~crc != expected[row]) begin
-      if (mismatches < dumps) begin
-        $fwrite(f_mismatches, "%0d %0d %0d ", samples, layer, stray);
-        for (int n = 0; n < layer_bytes[layer]; n++) begin
-          group = first + n / LANES;
-          if (written[group]) $fwrite(f_mismatches, "%02x", memory[group][8*(n%LANES)+:8]);
-          else $fwrite(f_mismatches, "xx");
-        end
-        $fwrite(f_mismatches, "\n");
+    for (int p = 0; p < pixels[layer]; p++)
+      for (int n = 0; n < pixel_bytes[layer]; n++) begin
+        group = first_group[layer] + p * pitch[layer] + n / LANES;
+        crc = next_crc(crc, memory[group][8*(n%LANES)+:8]);
+        if (written_by[group] != layers_run) complete = 0;
       end
+    if (!complete || stray != 0 || ~crc != expected[row_of[layer]]) begin
+      if (mismatches < dumps) dump_layer();
       mismatches = mismatches + 1;
     end
-    for (int n = first; n < first + groups_of(layer); n++) written[n] = 0;
   endtask
 
   task automatic end_layer();
-    if (layer_bytes[layer] != 0) check_layer();
+    if (pixel_bytes[layer] != 0) check_layer();
     $fwrite(f_layers, "%0d %0d %0d %0d %0d %0d\n", samples, layer, start_cycle, end_cycle, array,
             drain);
     in_layer = 0;
@@ -192,6 +212,7 @@ module harness #(
     if (t_layer_start) begin
       if (in_layer && layer != t_layer) end_layer();
       if (!in_layer) begin
+        layers_run = layers_run + 1;
         start_cycle = cycles;
         array = 0;
         drain = 0;
@@ -235,6 +256,7 @@ module harness #(
       mismatches = 0;
       cycles = 0;
       in_layer = 0;
+      layers_run = 0;
       script_ended = 0;
       frame_bytes = 0;
       idle = 0;
