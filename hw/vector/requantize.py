@@ -6,11 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..image import MULTIPLIER_BITS, SHIFT_BITS
+from ..logic_multiplier import LogicMultiplier
 from ..multiplier import Multiplier
 
 __all__ = ["Requantize", "record_layout"]
 
 _SPLIT = 15  # operands are cut here, so that each partial product fits a signed 18x18 (16x16) block
+_LOW = 17  # with two blocks, the accumulator is cut here: what is above is multiplied in logic
 
 
 def record_layout() -> data.StructLayout:
@@ -22,7 +24,8 @@ class Requantize(wiring.Component):
     """Scale an accumulator to the next layer's int8: both of TFLite's rounding rules, exactly.
 
     Latency is :attr:`latency` cycles, throughput one sum per cycle; it never stalls. Equal to
-    :func:`prunus.sim.ops.requantize` of ``acc + bias`` while that fits ``acc_width`` bits.
+    :func:`prunus.sim.ops.requantize` of ``acc + bias`` while that fits ``acc_width`` bits, and a
+    multiplier of 31 bits. It takes ``Config.lane_blocks`` multiplier blocks.
 
     With ``P = (acc + bias) * multiplier`` gemmlowp's SaturatingRoundingDoublingHighMul is
     ``(P + 2**30) >> 31`` for either sign, and its RoundingDivideByPOT adds half, less one when
@@ -34,6 +37,8 @@ class Requantize(wiring.Component):
     acc, bias : In(signed(32))
     record : In
         See :func:`record_layout`.
+    small : In(1)
+        The record's multiplier is the multiplier: without 2**30. Constant as those below.
     double_round, zero, low, high : In
         Rounding rule, output zero point and clamp; constant while sums are under way.
     o : Out(signed(8))
@@ -45,6 +50,7 @@ class Requantize(wiring.Component):
             "acc": In(signed(32)),
             "bias": In(signed(32)),
             "record": In(record_layout()),
+            "small": In(1),
             "double_round": In(1),
             "zero": In(signed(8)),
             "low": In(signed(8)),
@@ -87,8 +93,8 @@ class Requantize(wiring.Component):
             shift = stage(Mux(shift < 0, 0, shift), "s2_shift", signed(SHIFT_BITS))
         right = shift[: longest.bit_length()]
 
-        # Three stages: partial products, and a register behind the multiplier blocks.
-        x_high, x_low = x[_SPLIT:].as_signed(), x[:_SPLIT]
+        # Three stages: partial products, and a register behind the multiplier blocks. The product
+        # of x and the multiplier is ``bottom + (inner << 15) + (top << 30)``.
         m_high, m_low = multiplier[_SPLIT:], multiplier[:_SPLIT]
 
         def product(a, b, name):
@@ -98,17 +104,31 @@ class Requantize(wiring.Component):
             m.d.comb += [block.a.eq(a), block.b.eq(b)]
             return stage(block.o, f"{name}_p")
 
-        high_high = product(x_high, m_high, "hh")
-        high_low = product(x_high, m_low, "hl")
+        if self.config.lane_blocks == 4:
+            x_high, x_low = x[_SPLIT:].as_signed(), x[:_SPLIT]
+            high_high = product(x_high, m_high, "hh")
+            high_low = product(x_high, m_low, "hl")
+        else:
+            x_high = Signal(signed(max(2, len(x) - _LOW)))
+            x_low = x[:_LOW]
+            m.d.comb += x_high.eq(x >> _LOW)
+            m.submodules.high = high = LogicMultiplier(len(x_high), MULTIPLIER_BITS + 1)
+            m.d.comb += [high.a.eq(x_high), high.b.eq(multiplier)]
+            high_low = high.o
+            for n in range(high.latency, 3):
+                high_low = stage(high_low, f"high_p{n}")
+            high_low = high_low.shift_left(_LOW - _SPLIT)
         low_high = product(x_low, m_high, "lh")
         low_low = product(x_low, m_low, "ll")
+        if self.config.lane_blocks == 2:
+            high_high = low_low[MULTIPLIER_BITS : _LOW + _SPLIT]
         x3 = stage(stage(stage(x, "s3_x"), "s4_x"), "s5_x")
         right = stage(stage(stage(right, "s3_right"), "s4_right"), "s5_right")
 
         # Two stages: P, of which bits 30 and up are kept. x * 2**30 is the multiplier's top bit.
         p_shape = signed(len(x) + 31)
         inner = stage(high_low + low_high, "s6_inner")
-        top = stage(high_high + x3, "s6_top")
+        top = stage(high_high + Mux(self.small, 0, x3), "s6_top")
         bottom = stage(low_low[:MULTIPLIER_BITS], "s6_bottom")
         right = stage(right, "s6_right")
         p = Signal(p_shape)
