@@ -81,10 +81,12 @@ async def load(ctx, bus, items):
     await ctx.tick().repeat(3)
 
 
-def simulate(dut, *benches, processes=()):
-    """Run the testbenches to their ends."""
+def simulate(dut, *benches, processes=(), watchers=()):
+    """Run the testbenches to their ends; the watchers see a cycle before them."""
     sim = Simulator(dut)
     sim.add_clock(1e-6)
+    for watcher in watchers:
+        sim.add_testbench(watcher, background=True)
     for process in processes:
         sim.add_process(process)
     for bench in benches:
