@@ -1,6 +1,6 @@
 """The activation memory."""
 
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,12 +15,18 @@ class Activations(wiring.Component):
 
     Channel c of a pixel is byte ``c % act_word`` of its word ``c // act_word``; byte 0 is the least
     significant. Read data is valid one cycle after ``r_en`` and then holds.
+
+    With a systolic array any ``act_word`` bytes can be read: those from byte ``r_offset`` of word
+    ``r_addr`` on. They are not turned: byte b of what is read is byte b of a word, of ``r_addr``
+    where ``b >= r_offset`` and of the next word where it is below.
     """
 
     def __init__(self, config: Config):
         self.config = config
+        offset = {"r_offset": In(bits_for(config.act_word - 1))} if config.columns else {}
         super().__init__({
             "r_addr": In(range(config.act_depth)),
+            **offset,
             "r_en": In(1),
             "r_data": Out(8 * config.act_word),
             "w_addr": In(range(config.act_depth)),
@@ -31,17 +37,25 @@ class Activations(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        config = self.config
+        # Banks of a byte where they are read at different words, of a lane group elsewhere.
+        width = 8 if config.columns else 8 * config.lanes
+        next_word = Signal.like(self.r_addr)
+        m.d.comb += next_word.eq(self.r_addr + 1)
         words = []
-        for n in range(self.config.groups):
-            m.submodules[f"group_{n}"] = bank = Bank(
-                width=8 * self.config.lanes, depth=self.config.act_depth
+        for n in range(8 * config.act_word // width):
+            bank = Bank(width=width, depth=config.act_depth)
+            group, low = divmod(n * width, 8 * config.lanes)
+            r_addr = (
+                Mux(n < self.r_offset, next_word, self.r_addr) if config.columns else self.r_addr
             )
+            m.submodules[f"{'byte' if config.columns else 'group'}_{n}"] = bank
             m.d.comb += [
-                bank.r_addr.eq(self.r_addr),
+                bank.r_addr.eq(r_addr),
                 bank.r_en.eq(self.r_en),
                 bank.w_addr.eq(self.w_addr),
-                bank.w_data.eq(self.w_data),
-                bank.w_en.eq(self.w_en & (self.w_group == n)),
+                bank.w_data.eq(self.w_data[low : low + width]),
+                bank.w_en.eq(self.w_en & (self.w_group == group)),
             ]
             words.append(bank.r_data)
         m.d.comb += self.r_data.eq(Cat(*words))
