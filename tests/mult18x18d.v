@@ -1,9 +1,9 @@
-// The part of Lattice's MULT18X18D that hw.multiplier uses, written after FPGA-TN-02205: signed
-// operands, input and output registers on CLK0, no pipeline register.
+// The part of Lattice's MULT18X18D that hw.multiplier and hw.systolic.dual use, written after
+// FPGA-TN-02205: signed operands, registers on CLK0, the first operand's enabled by CE0 or CE1.
 module MULT18X18D #(
     parameter REG_INPUTA_CLK = "NONE", REG_INPUTA_CE = "CE0", REG_INPUTA_RST = "RST0",
     parameter REG_INPUTB_CLK = "NONE", REG_INPUTB_CE = "CE0", REG_INPUTB_RST = "RST0",
-    parameter REG_PIPELINE_CLK = "NONE",
+    parameter REG_PIPELINE_CLK = "NONE", REG_PIPELINE_CE = "CE0", REG_PIPELINE_RST = "RST0",
     parameter REG_OUTPUT_CLK = "NONE", REG_OUTPUT_CE = "CE0", REG_OUTPUT_RST = "RST0"
 ) (
     input A0, A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12, A13, A14, A15, A16, A17,
@@ -23,17 +23,19 @@ module MULT18X18D #(
   wire signed [17:0] b = {B17, B16, B15, B14, B13, B12, B11, B10, B9, B8, B7, B6, B5, B4, B3, B2,
                           B1, B0};
   reg signed [17:0] a_q, b_q;
-  reg signed [35:0] p_q;
+  reg signed [35:0] pipeline_q, p_q;
   wire signed [17:0] a_used = REG_INPUTA_CLK == "CLK0" ? a_q : a;
   wire signed [17:0] b_used = REG_INPUTB_CLK == "CLK0" ? b_q : b;
   // Unsigned operands are not modelled: they come out as zero.
   wire signed [35:0] product = SIGNEDA && SIGNEDB ? a_used * b_used : 0;
+  wire signed [35:0] late = REG_PIPELINE_CLK == "CLK0" ? pipeline_q : product;
   always @(posedge CLK0) begin
-    if (RST0) a_q <= 0; else if (CE0) a_q <= a;
+    if (RST0) a_q <= 0; else if (REG_INPUTA_CE == "CE1" ? CE1 : CE0) a_q <= a;
     if (RST0) b_q <= 0; else if (CE0) b_q <= b;
-    if (RST0) p_q <= 0; else if (CE0) p_q <= product;
+    if (RST0) pipeline_q <= 0; else if (CE0) pipeline_q <= product;
+    if (RST0) p_q <= 0; else if (CE0) p_q <= late;
   end
   assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18,
           P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0} =
-      REG_OUTPUT_CLK == "CLK0" ? p_q : product;
+      REG_OUTPUT_CLK == "CLK0" ? p_q : late;
 endmodule

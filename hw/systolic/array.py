@@ -1,0 +1,190 @@
+"""The systolic array."""
+
+from amaranth import Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .dual import WEIGHTS, pack, splits
+from .pe import SystolicPe
+
+__all__ = ["SystolicArray"]
+
+
+class SystolicArray(wiring.Component):
+    """Vectors of int8 times a matrix of int8 that stays in place: weight-stationary GEMM.
+
+    The sums of the vector presented in cycle t are on ``o`` in cycle t + :attr:`latency`; output n
+    below ``columns`` comes from the first weight of column n, output ``columns + n`` from its
+    second. A vector may come in every cycle; nothing ever stalls.
+
+    Weights wait in a shadow register behind those in use. ``rows`` beats fill a tile, with gaps at
+    will, the first for the last row; ``swap`` says that from this cycle's vector on they are used.
+    The first beat may come no sooner than :data:`RELOAD` cycles after the last swap, a swap no
+    sooner than :data:`SETTLE` cycles after the last beat: a tile may follow another every ``rows``
+    cycles. This is because both move through the array like a wave, as activations do: a row and a
+    column a cycle.
+
+    With ``depthwise`` high, a column has a channel of its own. Output t (first weights) is the sum
+    over ``r < 3 * taps`` of ``w[r] * lines[r // taps]``, the line's value that is presented r
+    cycles after t; ``swap`` counts as before. ``depthwise`` is to hold still from ``2 * columns``
+    cycles before the first vector, or line, until the last output.
+
+    Parameters
+    ----------
+    rows, columns : int
+        Multiplier blocks; each makes two products a cycle.
+    depthwise : bool
+        Build the way in for the lines.
+    taps : int
+        Rows that each of the three lines feeds.
+
+    Members
+    -------
+    a : In(ArrayLayout(signed(8), rows))
+    swap : In(1)
+    w_valid : In(1)
+    w_data : In(ArrayLayout(signed(8), 2 * columns))
+        First weights of all columns, then the second ones: -127..127 (the first: -128 as well).
+    lines : In(ArrayLayout(ArrayLayout(signed(8), columns), 3))
+    depthwise : In(1)
+    o : Out(ArrayLayout(signed(sum_width), 2 * columns))
+    """
+
+    RELOAD = 0
+    SETTLE = 1
+
+    def __init__(self, rows: int, columns: int, *, depthwise: bool = False, taps: int = 0):
+        if rows < 2:
+            raise ValueError(f"rows must be at least 2, not {rows!r}")
+        if columns < 1:
+            raise ValueError(f"columns must be positive, not {columns!r}")
+        if depthwise and not 1 <= taps <= rows // 3:
+            raise ValueError(f"taps must be 1 to {rows // 3}, a third of the rows, not {taps!r}")
+        self.rows, self.columns = rows, columns
+        self.line_fed, self.taps = depthwise, taps
+        self.sum_width = 16 + (rows - 1).bit_length()
+        self.latency = rows + columns + SystolicPe.LATENCY + 1
+        ports = {
+            "a": In(data.ArrayLayout(signed(8), rows)),
+            "swap": In(1),
+            "w_valid": In(1),
+            "w_data": In(data.ArrayLayout(signed(8), 2 * columns)),
+            "o": Out(data.ArrayLayout(signed(self.sum_width), 2 * columns)),
+        }
+        if depthwise:
+            ports |= {
+                "lines": In(data.ArrayLayout(data.ArrayLayout(signed(8), columns), 3)),
+                "depthwise": In(1),
+            }
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        split = splits(platform)
+        a, swap = self._skewed_rows(m)
+        w, w_en = self._weights(m)
+        lines, depthwise = self._skewed_lines(m) if self.line_fed else (None, None)
+        for column in range(self.columns):
+            above = None
+            for row in range(self.rows):
+                fed = self.line_fed and row < 3 * self.taps
+                pe = SystolicPe(row, split=split, line=fed)
+                m.submodules[f"pe_{row}_{column}"] = pe
+                m.d.comb += [
+                    pe.a.eq(a[row]),
+                    pe.swap.eq(swap[row]),
+                    pe.w_en.eq(w_en[row]),
+                    pe.w.eq(above.w_down if above else w[column]),
+                ]
+                if above:
+                    m.d.comb += pe.sums.eq(above.sums_down)
+                if fed:
+                    m.d.comb += [
+                        pe.line.eq(lines[column][row // self.taps]),
+                        pe.depthwise.eq(depthwise[column]),
+                    ]
+                a[row], swap[row], w_en[row] = pe.a_right, pe.swap_right, pe.w_en_right
+                above = pe
+            sums = self._resolved(m, above.sums_down, split, f"sums_{column}")
+            for n, total in enumerate(sums):
+                late = _delayed(m, total, self.columns - 1 - column, f"o_{column}_{n}")
+                m.d.comb += self.o[n * self.columns + column].eq(late)
+        return m
+
+    def _skewed_rows(self, m):
+        """Activations and swap for the first column: row r, r + 1 cycles later.
+
+        In a depthwise layer the rows without a line see zeros.
+        """
+        a, swaps = [], []
+        swap = self.swap
+        for row in range(self.rows):
+            value = self.a[row]
+            if self.line_fed and row >= 3 * self.taps:
+                value = Mux(self.depthwise, 0, value)
+            a.append(_delayed(m, value, row + 1, f"a_{row}"))
+            swap = _delayed(m, swap, 1, f"swap_{row}", reset_less=False)
+            swaps.append(swap)
+        return a, swaps
+
+    def _weights(self, m):
+        """What goes into the top of each column, and which rows of the first column take a beat.
+
+        A beat goes down a row a cycle as far as the row that it is meant for, which keeps it.
+        Column c is c cycles later.
+        """
+        columns = self.columns
+        last = Signal(range(self.rows), init=self.rows - 1)  # the row that the next beat is for
+        with m.If(self.w_valid):
+            m.d.sync += last.eq(Mux(last == 0, self.rows - 1, last - 1))
+        w = []
+        for column in range(columns):
+            pair = [_delayed(m, self.w_data[n * columns + column], column, f"w{n}_{column}")
+                    for n in range(2)]  # fmt: skip
+            packed = Signal(WEIGHTS, name=f"w_{column}", reset_less=True)
+            m.d.sync += [packed[name].eq(value) for name, value in pack(*pair).items()]
+            w.append(packed)
+        enables = []
+        valid = self.w_valid
+        for row in range(self.rows):
+            enable = _delayed(m, valid, 1, f"w_en_{row}", reset_less=False)
+            last = _delayed(m, last, 1, f"w_last_{row}")
+            valid = enable & (last != row)
+            enables.append(enable)
+        return w, enables
+
+    def _skewed_lines(self, m):
+        """The lines as each column sees them, column c, c + 1 cycles later, and the selection."""
+        lines, selections = [], []
+        selection = self.depthwise
+        for column in range(self.columns):
+            lines.append([_delayed(m, self.lines[n][column], column + 1, f"line_{n}_{column}")
+                          for n in range(3)])  # fmt: skip
+            selection = _delayed(m, selection, 1, f"depthwise_{column}")
+            selections.append(selection)
+        return lines, selections
+
+    def _resolved(self, m, sums, split, name):
+        """The two sums of a column, 2 cycles after they left it."""
+        totals = [Signal(signed(self.sum_width), name=f"{name}_{n}", reset_less=True)
+                  for n in range(2)]  # fmt: skip
+        if not split:
+            for total, field in zip(totals, ("p0", "p1"), strict=True):
+                m.d.sync += total.eq(_delayed(m, sums[field], 1, f"{name}_{field}"))
+            return totals
+        low = _delayed(m, sums.low, 1, f"{name}_low")
+        far = _delayed(m, sums.far, 1, f"{name}_far")
+        m.d.sync += [
+            totals[0].eq((sums.high << 10) + low),
+            totals[1].eq(far - sums.high),
+        ]
+        return totals
+
+
+def _delayed(m, value, cycles, name, reset_less=True):
+    """The value, that many cycles later."""
+    for n in range(cycles):
+        last = Signal(Value.cast(value).shape(), name=f"{name}_{n}", reset_less=reset_less)
+        m.d.sync += last.eq(value)
+        value = last
+    return value

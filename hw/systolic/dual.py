@@ -1,0 +1,215 @@
+"""Two products that share a factor, from one multiplier block."""
+
+from amaranth import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.vendor import LatticeECP5Platform, LatticeICE40Platform
+
+__all__ = ["WEIGHTS", "DualMultiplier", "pack", "products_layout", "splits"]
+
+# `high` is w1, less one where w0 is negative: the top of (w1 << 10) + w0.
+WEIGHTS = data.StructLayout({"w0": signed(8), "w1": signed(8), "high": signed(8)})
+
+
+def pack(w0, w1):
+    """The fields of :data:`WEIGHTS` for two weights: worked out once, not in every multiplier."""
+    return {"w0": w0, "w1": w1, "high": w1 - w0[7]}
+
+
+def splits(platform) -> bool:
+    """Whether the products of a platform's block come out split."""
+    return isinstance(platform, LatticeECP5Platform)
+
+
+def products_layout(split: bool, terms: int = 1) -> data.StructLayout:
+    """Sums of ``terms`` pairs of products. See :class:`DualMultiplier` for what split ones are."""
+    if terms < 1:
+        raise ValueError(f"terms must be positive, not {terms!r}")
+    more = (terms - 1).bit_length()
+    if split:
+        return data.StructLayout({
+            "low": unsigned(10 + more),
+            "far": signed(15 + more),
+            "high": signed(6 + more),
+        })  # fmt: skip
+    return data.StructLayout({"p0": signed(16 + more), "p1": signed(16 + more)})
+
+
+class DualMultiplier(wiring.Component):
+    """``p0 = a * w0`` and ``p1 = a * w1`` in one multiplier block of an FPGA.
+
+    Latency is :data:`LATENCY` = 3 cycles, throughput a pair of products a cycle. ``load`` takes the
+    weights in the same cycle as the ``a`` that is the first to meet them; they stay until the next.
+
+    An 18 bit block of an ECP5 multiplies ``a`` by ``(w1 << 10) + w0``. The product's low ten bits
+    are those of ``p0``; what is above is ``far = p1 + high``, where ``high = p0 >> 10`` lies within
+    -16..16 and is found from the low five bits of ``p1``, five LUTs wide. So there the products are
+    ``p0 = (high << 10) + low`` and ``p1 = far - high``, and they are handed out *split* like that,
+    as sums of them can be: what is missing is then done once for a sum, not once for a product.
+
+    An iCE40's block multiplies 8 by 8 bits twice.
+
+    Parameters
+    ----------
+    split : bool
+        Hand out ``low``, ``far`` and, **one cycle later**, ``high``; best where :func:`splits`.
+
+    Members
+    -------
+    a : In(signed(8))
+    w : In(WEIGHTS)
+        Made by :func:`pack`. ``w0`` may be any, ``w1`` is -127..127.
+    load : In(1)
+    p : Out(products_layout(split))
+    """
+
+    LATENCY = 3
+
+    def __init__(self, *, split: bool = False):
+        self.split = split
+        super().__init__({
+            "a": In(signed(8)),
+            "w": In(WEIGHTS),
+            "load": In(1),
+            "p": Out(products_layout(split)),
+        })  # fmt: skip
+
+    def elaborate(self, platform):
+        m = Module()
+        if self.split and splits(platform):
+            self._ecp5(m)
+            return m
+        p0, p1 = Signal(signed(16)), Signal(signed(16))
+        if isinstance(platform, LatticeICE40Platform):
+            self._ice40(m, p0, p1)
+        else:
+            self._inferred(m, p0, p1)
+        if self.split:
+            high = Signal(signed(6), reset_less=True)
+            m.d.sync += high.eq(p0[10:].as_signed())
+            m.d.comb += [
+                self.p.low.eq(p0[:10]),
+                self.p.far.eq(p1 + p0[10:].as_signed()),
+                self.p.high.eq(high),
+            ]
+        else:
+            m.d.comb += [self.p.p0.eq(p0), self.p.p1.eq(p1)]
+        return m
+
+    def _inferred(self, m, p0, p1):
+        a = Signal(signed(8), reset_less=True)
+        m.d.sync += a.eq(self.a)
+        for n, (weight, p) in enumerate(((self.w.w0, p0), (self.w.w1, p1))):
+            w = Signal(signed(8), name=f"w{n}", reset_less=True)
+            product = Signal(signed(16), name=f"product{n}", reset_less=True)
+            out = Signal(signed(16), name=f"out{n}", reset_less=True)
+            with m.If(self.load):
+                m.d.sync += w.eq(weight)
+            m.d.sync += [product.eq(a * w), out.eq(product)]
+            m.d.comb += p.eq(out)
+
+    def _ecp5(self, m):
+        """MULT18X18D with all of its registers. Source: Lattice FPGA-TN-02205, ECP5 sysDSP guide.
+
+        Beside it, the low five bits of p1 and whether p0 comes from two negative factors: that
+        tells a ``high`` of 16, which only -128 * -128 has, from -16.
+        """
+        product = Signal(36)
+        wide, a_wide = Signal(18), Signal(signed(18))
+        m.d.comb += [
+            wide.eq(Cat(self.w.w0, self.w.w0[7], self.w.w0[7], self.w.high)),
+            a_wide.eq(self.a),
+        ]
+        ports = {}
+        for n in range(18):
+            ports |= {f"i_A{n}": wide[n], f"i_B{n}": a_wide[n]}
+        for n in range(36):
+            ports[f"o_P{n}"] = product[n]
+        for register, enable in (("INPUTA", 1), ("INPUTB", 0), ("PIPELINE", 0), ("OUTPUT", 0)):
+            ports |= {
+                f"p_REG_{register}_CLK": "CLK0",
+                f"p_REG_{register}_CE": f"CE{enable}",
+                f"p_REG_{register}_RST": "RST0",
+            }
+        m.submodules.block = Instance(
+            "MULT18X18D",
+            **ports,
+            i_CLK0=ClockSignal(),
+            i_CE0=Const(1),
+            i_CE1=self.load,
+            i_RST0=Const(0),
+            i_SIGNEDA=Const(1),
+            i_SIGNEDB=Const(1),
+            i_SOURCEA=Const(0),
+            i_SOURCEB=Const(0),
+        )
+
+        s1_a, s1_w = Signal(5, reset_less=True), Signal(5, reset_less=True)
+        s1_a_negative, s1_w0_negative = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [s1_a.eq(self.a), s1_a_negative.eq(self.a[7])]
+        with m.If(self.load):
+            m.d.sync += [s1_w.eq(self.w.w1), s1_w0_negative.eq(self.w.w0[7])]
+
+        def rows(low, high, width):
+            parts = [Mux(s1_w[i], s1_a << (i - low), 0)[:width] for i in range(low, high)]
+            total = parts[0]
+            for part in parts[1:]:
+                total = total + part
+            return total
+
+        s2_below, s2_above = Signal(5, reset_less=True), Signal(3, reset_less=True)
+        s3_p1 = Signal(5, reset_less=True)
+        s2_positive, s3_positive = Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [
+            s2_below.eq(rows(0, 2, 5)),
+            s2_above.eq(rows(2, 5, 3)),
+            s2_positive.eq(s1_a_negative & s1_w0_negative),
+            s3_p1.eq(s2_below + (s2_above << 2)),
+            s3_positive.eq(s2_positive),
+        ]
+        difference = Signal(5)
+        high = Signal(signed(6), reset_less=True)
+        m.d.comb += difference.eq(product[10:15] - s3_p1)
+        m.d.sync += high.eq(Cat(difference, difference[4] & ~s3_positive))
+        m.d.comb += [
+            self.p.low.eq(product[:10]),
+            self.p.far.eq(product[10:25].as_signed()),
+            self.p.high.eq(high),
+        ]
+
+    def _ice40(self, m, p0, p1):
+        """SB_MAC16 as two 8x8. Source: Lattice FPGA-TN-02007, DSP function usage guide for iCE40.
+
+        The third register is that of the adder, which adds C and D, both zero.
+        """
+        zeros = (
+            *("AHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT"),
+            *("OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT"),
+            *("CI", "ACCUMCI", "SIGNEXTIN"),
+        )
+        parameters = {}
+        for half in ("TOP", "BOT"):
+            parameters |= {
+                f"p_{half}_8x8_MULT_REG": Const(1, 1),
+                f"p_{half}OUTPUT_SELECT": Const(1, 2),
+                f"p_{half}ADDSUB_LOWERINPUT": Const(1, 2),
+                f"p_{half}ADDSUB_UPPERINPUT": Const(1, 1),
+            }
+        m.submodules.block = Instance(
+            "SB_MAC16",
+            **parameters,
+            p_A_REG=Const(1, 1),
+            p_B_REG=Const(1, 1),
+            p_MODE_8x8=Const(1, 1),
+            p_A_SIGNED=Const(1, 1),
+            p_B_SIGNED=Const(1, 1),
+            i_CLK=ClockSignal(),
+            i_CE=Const(1),
+            i_A=Cat(self.a, self.a),
+            i_B=Cat(self.w.w0, self.w.w1),
+            i_BHOLD=~self.load,
+            i_C=Const(0, 16),
+            i_D=Const(0, 16),
+            **{f"i_{name}": Const(0) for name in zeros},
+            o_O=Cat(p0, p1),
+        )

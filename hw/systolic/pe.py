@@ -1,0 +1,77 @@
+"""One processing element of the systolic array."""
+
+from amaranth import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .dual import WEIGHTS, DualMultiplier, products_layout
+
+__all__ = ["SystolicPe"]
+
+
+class SystolicPe(wiring.Component):
+    """Multiplies the activations that pass by its two weights and adds to the sums that pass.
+
+    Activations, ``swap`` and ``w_en`` go on to the right, weights and sums down, each a cycle
+    later. An activation is in the sums that leave :data:`LATENCY` = 4 cycles later, so those that
+    it is added to come in 3 cycles after it. (Of split sums, ``high`` is a cycle later.)
+
+    ``w_en`` takes the weights from above into the shadow register, from where ``swap`` takes them
+    into use, beginning with the activation that comes with it. Both may come at once.
+
+    Parameters
+    ----------
+    above : int
+        PEs above this one, which decide how wide the sums are.
+    split : bool
+        See :class:`.dual.DualMultiplier`.
+    line : bool
+        Let the activation come from ``line`` where ``depthwise`` is high.
+    """
+
+    LATENCY = DualMultiplier.LATENCY + 1
+
+    def __init__(self, above: int, *, split: bool, line: bool = False):
+        if above < 0:
+            raise ValueError(f"above must not be negative, not {above!r}")
+        self.line_fed = line
+        self.split = split
+        ports = {
+            "a": In(signed(8)),
+            "swap": In(1),
+            "w_en": In(1),
+            "w": In(WEIGHTS),
+            "sums": In(products_layout(split, max(above, 1))),
+            "a_right": Out(signed(8)),
+            "swap_right": Out(1),
+            "w_en_right": Out(1),
+            "w_down": Out(WEIGHTS),
+            "sums_down": Out(products_layout(split, above + 1)),
+        }
+        if line:
+            ports |= {"line": In(signed(8)), "depthwise": In(1)}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        a = Signal(signed(8), reset_less=True)
+        swap, w_en = Signal(), Signal()
+        m.d.sync += [a.eq(self.a), swap.eq(self.swap), w_en.eq(self.w_en)]
+        m.d.comb += [self.a_right.eq(a), self.swap_right.eq(swap), self.w_en_right.eq(w_en)]
+
+        shadow = Signal(WEIGHTS, reset_less=True)
+        with m.If(self.w_en):
+            m.d.sync += shadow.eq(self.w)
+        m.d.comb += self.w_down.eq(shadow)
+
+        m.submodules.multiplier = multiplier = DualMultiplier(split=self.split)
+        m.d.comb += [
+            multiplier.a.eq(Mux(self.depthwise, self.line, self.a) if self.line_fed else self.a),
+            multiplier.w.eq(shadow),
+            multiplier.load.eq(self.swap),
+        ]
+        for name, field in self.sums_down.shape():
+            total = Signal(field.shape, name=name, reset_less=True)
+            m.d.sync += total.eq(self.sums[name] + multiplier.p[name])
+            m.d.comb += self.sums_down[name].eq(total)
+        return m
