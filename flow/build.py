@@ -27,7 +27,10 @@ class BuildError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
-    """A layer as the report shows it; ``tensor`` is the output, ``base_word`` where it is kept."""
+    """A layer as the report shows it; ``tensor`` is the output, ``base_word`` where it is kept.
+
+    That is ``pixels`` of ``outputs`` bytes each, ``pitch`` words apart (0: without words between).
+    """
 
     name: str
     op: str
@@ -43,6 +46,8 @@ class LayerReport:
     base_word: int
     outputs: int
     rom: LayerStatistics
+    pixels: int = 1
+    pitch: int = 0
 
     @property
     def rom_bits(self) -> int:

@@ -10,6 +10,7 @@ from prunus.compiler.evaluate import output, quantize_input, split_host
 
 from .build import Build
 from .link import Link, Transport
+from .outputs import output_map
 
 __all__ = ["infer"]
 
@@ -45,11 +46,11 @@ def infer(
             )
         outputs, cycles = link.infer(inputs, lambda n, of: notify("running", n, of))
         return outputs, tuple(map(int, cycles))
-    pre, core, post = split_host(build.graph)
+    pre, _, post = split_host(build.graph)
     x = quantize_input(build.graph, inputs)
     vectors = output(pre, x) if pre.nodes else x
     notify("loading the image", 0, len(build.image))
     link.load(build.image, lambda n, of: notify("loading the image", n, of))
     raw, cycles = link.infer(vectors, lambda n, of: notify("running", n, of))
-    shaped = raw.reshape(len(raw), *core.tensors[core.outputs[0]].shape)
+    shaped = output_map(build)(raw)
     return output(post, shaped) if post.nodes else shaped, tuple(map(int, cycles))

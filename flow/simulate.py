@@ -6,7 +6,6 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,109 +15,21 @@ from numpy.typing import NDArray
 from prunus.compiler.evaluate import output, quantize_input, run, split_host
 from prunus.hw.accelerator import Accelerator
 from prunus.hw.config import Config
-from prunus.hw.host.frames import Deframer
-from prunus.hw.host.protocol import (
-    CYCLES_BYTES,
-    Hello,
-    Op,
-    Reply,
-    Request,
-    State,
-    Status,
-    input_requests,
-    load_requests,
-    output_requests,
-)
 from prunus.sim import network
 from prunus.sim.generate import to_verilog
 from prunus.sim.machine import Machine
 from prunus.sim.verilator import Model
 
-from .build import Build
+from .build import Build, LayerReport
+from .dialogue import SimulationError, answers, script
+from .outputs import OutputMap, output_map
+from .results import LayerRun, Mismatch, Simulation, first_mismatch
 
 __all__ = ["LayerRun", "Mismatch", "Simulation", "SimulationError", "build_model", "simulate"]
 
 Array = NDArray[Any]
 Progress = Callable[[str, int, int], None]  # what, done, of; of is 0 where it is not known
-
-
-class SimulationError(RuntimeError):
-    """The simulated accelerator did not do what the protocol promises."""
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRun:
-    """A layer over all samples: mean ``cycles`` a sample, and ``utilization`` of the PEs.
-
-    Utilization is multiplications of non-zero weights by activations other than the zero point,
-    over PEs times cycles: padding and stored zeros are not work. ``array_cycles`` leaves out the
-    drain of the accumulators. Where only the golden model ran there are no cycles.
-    """
-
-    name: str
-    engine: str
-    work: float
-    cycles: float = 0.0
-    array_cycles: float = 0.0
-    utilization: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Mismatch:
-    """Where a layer's outputs first differ from the golden model's; ``got`` None: not written."""
-
-    sample: int
-    layer: str
-    position: int
-    expected: int
-    got: int | None
-
-    def __str__(self) -> str:
-        found = "nothing" if self.got is None else str(self.got)
-        return (
-            f"sample {self.sample}, layer {self.layer}, position {self.position}: "
-            f"expected {self.expected}, got {found}"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Simulation:
-    """What came out.
-
-    ``outputs`` are the network's own, with what the host does last (softmax, dequantize);
-    ``cycles`` has an entry for each sample, from the start of the program to the last activation
-    written; ``load_cycles`` is what the image took from its first byte until it was decoded.
-    """
-
-    outputs: Array
-    samples: int
-    mismatches: int
-    first_mismatches: tuple[Mismatch, ...]
-    cycles: tuple[int, ...]
-    load_cycles: int
-    layers: tuple[LayerRun, ...]
-    sim_cycles_per_second: float
-    build_seconds: float
-    golden: bool
-
-    @property
-    def bit_exact(self) -> bool:
-        return not self.mismatches
-
-    def summary(self) -> dict[str, Any]:
-        """The figures, ready for JSON."""
-        return {
-            "samples": self.samples,
-            "bit_exact": self.bit_exact,
-            "mismatches": self.mismatches,
-            "first_mismatches": [dataclasses.asdict(m) for m in self.first_mismatches],
-            "cycles": list(self.cycles),
-            "load_cycles": self.load_cycles,
-            "layers": [dataclasses.asdict(layer) for layer in self.layers],
-            "sim_cycles_per_second": round(self.sim_cycles_per_second),
-            "build_seconds": round(self.build_seconds, 2),
-            "golden": self.golden,
-        }
+GOLDEN_BATCH = 16
 
 
 def build_model(config: Config, *, cache_dir: Path | None = None) -> Model:
@@ -161,14 +72,15 @@ def simulate(
     expected = run(core, vectors)
     layers = [(layer.name, expected[layer.tensor].reshape(len(x), -1)) for layer in build.layers]
     final = expected[core.outputs[0]]
+    places = output_map(build)
     work = _work(build, core.inputs[0], expected)
     if golden:
-        return _golden(build, flat, layers, final, work, post, notify)
+        return _golden(build, flat, layers, places, final, work, post, notify)
 
     notify("compiling the model", 0, 0)
     model = build_model(build.config, cache_dir=cache_dir)
     spans = [
-        network.LayerSpan(number, layer.base_word, layer.outputs)
+        network.LayerSpan(number, layer.base_word, layer.outputs, layer.pixels, layer.pitch)
         for number, layer in enumerate(build.layers)
     ]
     crcs = [[zlib.crc32(values[n].tobytes()) for _, values in layers] for n in range(len(x))]
@@ -177,7 +89,7 @@ def simulate(
         with _watch(place / "layers.txt", len(layers), len(x), notify):
             ran = network.simulate(
                 model,
-                _script(build, flat),
+                script(build.image, build.config, flat, places.size),
                 spans,
                 crcs,
                 stall=stall,
@@ -186,23 +98,21 @@ def simulate(
                 work_dir=place,
             )
     notify("simulating", len(x), len(x))
-    outputs, cycles, load_cycles = _answers(build, ran.replies, len(x))
+    raw, cycles, load_cycles = answers(ran.replies, len(x), places.size)
+    outputs = places(raw)
     mismatches = [
-        _first(m.sample, build.layers[m.layer].name, layers[m.layer][1][m.sample], m.got, m.written)
+        first_mismatch(m.sample, layers[m.layer][0], layers[m.layer][1][m.sample], m.got, m.written)
         for m in ran.mismatches
     ]
-    wrong = np.flatnonzero((outputs != final.reshape(len(x), -1)).any(axis=1))
+    wrong = _wrong_outputs(outputs, final)
     if not mismatches:  # the layers were right, so what the host read is not
-        mismatches = [
-            _first(int(n), "output", final[n].ravel(), outputs[n].view(np.uint8), None)
-            for n in wrong
-        ]
+        mismatches = wrong
     table = ran.layer_cycles(len(x), spans)
     array = np.zeros(len(layers))
     for timing in ran.timings:
         array[timing.layer] += timing.array / len(x)
     return Simulation(
-        outputs=_host_part(post, outputs, final),
+        outputs=_host_part(post, outputs),
         samples=len(x),
         mismatches=ran.mismatch_count or len(wrong),
         first_mismatches=tuple(mismatches[:16]),
@@ -215,7 +125,7 @@ def simulate(
                 work=work[n],
                 cycles=float(table[:, n].mean()),
                 array_cycles=float(array[n]),
-                utilization=work[n] / (build.config.pes * float(table[:, n].mean())),
+                utilization=work[n] / _most(layer, build.config, float(table[:, n].mean())),
             )
             for n, layer in enumerate(build.layers)
         ),
@@ -229,6 +139,7 @@ def _golden(
     build: Build,
     flat: Array,
     layers: list[tuple[str, Array]],
+    places: OutputMap,
     final: Array,
     work: list[float],
     post: Any,
@@ -236,22 +147,26 @@ def _golden(
 ) -> Simulation:
     """The image's bytes on the functional model, against the graph."""
     machine = Machine(build.config, build.image)
-    outputs = np.empty((len(flat), final[0].size), np.int8)
+    outputs = np.empty(final.shape, np.int8)
     mismatches: list[Mismatch] = []
     count = 0
-    for n, vector in enumerate(flat):
-        ran = machine.run(vector)
-        outputs[n] = ran.outputs
-        for number, (name, values) in enumerate(layers):
-            if not np.array_equal(ran.layers[number], values[n]):
-                count += 1
-                got = ran.layers[number].view(np.uint8)
-                mismatches.append(_first(n, name, values[n], got, None))
-        notify("running the golden model", n + 1, len(flat))
+    for start in range(0, len(flat), GOLDEN_BATCH):
+        samples = range(start, min(start + GOLDEN_BATCH, len(flat)))
+        ran = machine.run_batch(flat[start : samples.stop])
+        outputs[start : samples.stop] = places(ran.outputs)
+        for n in samples:
+            for number, (name, values) in enumerate(layers):
+                got = ran.layers[number][n - start]
+                if not np.array_equal(got, values[n]):
+                    count += 1
+                    mismatches.append(first_mismatch(n, name, values[n], got))
+        notify("running the golden model", samples.stop, len(flat))
+    wrong = _wrong_outputs(outputs, final)
+    mismatches = mismatches or wrong
     return Simulation(
-        outputs=_host_part(post, outputs, final),
+        outputs=_host_part(post, outputs),
         samples=len(flat),
-        mismatches=count,
+        mismatches=count or len(wrong),
         first_mismatches=tuple(mismatches[:16]),
         cycles=(),
         load_cycles=0,
@@ -264,9 +179,17 @@ def _golden(
     )
 
 
-def _host_part(post: Any, outputs: Array, final: Array) -> Array:
-    shaped = outputs.reshape(final.shape)
-    return output(post, shaped) if post.nodes else shaped
+def _wrong_outputs(outputs: Array, final: Array) -> list[Mismatch]:
+    """Samples whose outputs, as the host reads them, are not what they should be."""
+    wrong = np.flatnonzero((outputs != final).reshape(len(final), -1).any(axis=1))
+    return [
+        first_mismatch(n, "output", final[n].ravel(), outputs[n].ravel().view(np.uint8))
+        for n in wrong.tolist()
+    ]
+
+
+def _host_part(post: Any, outputs: Array) -> Array:
+    return output(post, outputs) if post.nodes else outputs
 
 
 def _work(build: Build, source: str, values: dict[str, Array]) -> list[float]:
@@ -274,6 +197,9 @@ def _work(build: Build, source: str, values: dict[str, Array]) -> list[float]:
     nodes = {node.name: node for node in build.graph.nodes}
     result = []
     for layer in build.layers:
+        if layer.engine != "eie":
+            result.append(float(layer.macs))
+            continue
         node = nodes[layer.name]
         before = build.graph.tensors[node.inputs[0]]
         live = (values[before.name] != before.zero_point).reshape(len(values[source]), -1)
@@ -282,69 +208,11 @@ def _work(build: Build, source: str, values: dict[str, Array]) -> list[float]:
     return result
 
 
-def _script(build: Build, flat: Array) -> bytes:
-    """The host's requests: load the image, then input, run and output for each sample."""
-    config = build.config
-    requests: list[tuple[Op, bytes]] = [
-        (Op.LOAD, payload) for payload in load_requests(build.image, config.frame_bytes)
-    ]
-    requests.append((Op.HELLO, b""))
-    size = build.layers[-1].outputs
-    for vector in flat:
-        for payload in input_requests(
-            vector.tobytes(), frame_bytes=config.frame_bytes, lanes=config.lanes
-        ):
-            requests.append((Op.INPUT, payload))
-        requests.append((Op.RUN, b""))
-        requests.extend((Op.OUTPUT, p) for p in output_requests(size, config.frame_bytes))
-    return b"".join(
-        Request(op, tag & 0xFF, payload).frame() for tag, (op, payload) in enumerate(requests)
-    )
-
-
-def _answers(build: Build, replies: bytes, samples: int) -> tuple[Array, tuple[int, ...], int]:
-    """Outputs (samples, n) int8, cycles, and the cycles of loading, from the reply bytes."""
-    cycles: list[int] = []
-    data = bytearray()
-    load_cycles = 0
-    for contents in Deframer().push(replies):
-        reply = Reply.parse(contents)
-        if reply.status != Status.OK:
-            raise SimulationError(
-                f"{Op(reply.op).name} was answered with {Status(reply.status).name}"
-            )
-        if reply.op == Op.HELLO:
-            hello = Hello.unpack(reply.payload)
-            if hello.state != State.READY:
-                raise SimulationError(
-                    f"the image was refused: state {State(hello.state).name}, "
-                    f"load error {hello.load_error}"
-                )
-            load_cycles = hello.load_cycles
-        elif reply.op == Op.RUN:
-            cycles.append(int.from_bytes(reply.payload[:CYCLES_BYTES], "big"))
-        elif reply.op == Op.OUTPUT:
-            data += reply.payload
-    size = build.layers[-1].outputs
-    if len(cycles) != samples or len(data) != samples * size:
-        raise SimulationError(
-            f"{len(cycles)} runs and {len(data)} bytes were answered, "
-            f"of {samples} and {samples * size}"
-        )
-    return np.frombuffer(bytes(data), np.int8).reshape(samples, size), tuple(cycles), load_cycles
-
-
-def _first(sample: int, name: str, expected: Array, got: Array, written: Array | None) -> Mismatch:
-    """The first position at which a layer is wrong."""
-    values = got.view(np.int8)
-    bad = values != expected.ravel()
-    if written is not None:
-        bad |= ~written
-    where = int(np.argmax(bad)) if bad.any() else 0
-    known = written is None or bool(written[where])
-    return Mismatch(
-        sample, name, where, int(expected.ravel()[where]), int(values[where]) if known else None
-    )
+def _most(layer: LayerReport, config: Config, cycles: float) -> float:
+    """Multiplications that a layer's engine can do in so many cycles."""
+    if layer.engine == "eie":
+        return config.pes * cycles
+    return max(1, config.act_word * config.tile_outputs) * cycles
 
 
 @contextmanager

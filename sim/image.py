@@ -14,7 +14,7 @@ from .huffman import CodeError
 from .image_weights import read_tiles, read_weights
 from .memories import Memories, Network
 
-__all__ = ["Memories", "Network", "read_image", "read_sections"]
+__all__ = ["Memories", "Network", "read_image", "read_network", "read_sections"]
 
 Array = npt.NDArray[Any]
 
@@ -41,6 +41,18 @@ def read_sections(sections: list[Section], config: Config) -> Memories:
         except (ImageError, CodeError) as error:
             raise ImageError(f"section {number}, {section.kind.name}: {error}") from None
     return memories
+
+
+def read_network(raw: bytes, config: Config) -> Network:
+    """Where the inputs and outputs of an image are.
+
+    Raises
+    ------
+    ImageError
+        The image is damaged, or made for another configuration.
+    """
+    first = unpack(raw, config.hash)[0]
+    return Network(*Fields(first.payload).take(16, 24, 16, 24)[0].tolist())
 
 
 def _network(memories: Memories, payload: bytes) -> None:
