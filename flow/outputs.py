@@ -56,9 +56,7 @@ def _positions(build: Build, core: Graph, name: str, network: Network) -> Int:
     # A tensor may have been copied: there are several layers that make it, the last counts.
     for layer in reversed(build.layers):
         if layer.tensor == name:
-            found = _spread(layer, build.config.act_word) - network.output_base * (
-                build.config.act_word
-            )
+            found = _spread(layer, network.output_base, build.config.act_word)
             if found.min() >= 0 and found.max() < network.output_bytes:
                 return found.reshape(shape)
     node = core.producer(name)
@@ -70,9 +68,9 @@ def _positions(build: Build, core: Graph, name: str, network: Network) -> Int:
     raise BuildError(f"{build.graph.name}: no layer makes {name} where the image has the output")
 
 
-def _spread(layer: LayerReport, act_word: int) -> Int:
-    """The activation byte of each output of a layer."""
-    words = -(-layer.outputs // act_word)
-    pixel = layer.base_word + np.arange(layer.pixels) * (layer.pitch or words)
+def _spread(layer: LayerReport, origin: int, act_word: int) -> Int:
+    """The activation byte of each output of a layer, counted from word ``origin`` on."""
+    pitch = layer.pitch or -(-layer.outputs // act_word)
+    pixel = layer.base_word - origin + np.arange(layer.pixels) * pitch
     places: Int = pixel[:, None] * act_word + np.arange(layer.outputs)
     return places.ravel()
