@@ -38,6 +38,19 @@ class Shape:
     tile: int = 16
 
 
+SHAPES = [
+    Shape(),
+    Shape(size=(1, 1), kernel=(1, 1), padding=(0, 0, 0, 0), channels=37, outputs=9),
+    Shape(size=(6, 5), kernel=(3, 2), stride=(2, 3), padding=(0, 1, 2, 3), channels=6, outputs=5),
+    Shape(size=(7, 6), kernel=(2, 3), dilation=(3, 2), padding=(2, 3, 1, 0), channels=3, tile=7),
+    Shape(size=(5, 7), packed=True, channels=1, kernel=(4, 5), padding=(1, 2, 2, 3), outputs=9),
+    Shape(size=(6, 5), packed=True, channels=3, stride=(2, 2), tile=5, padding=(0, 0, 1, 1)),
+    Shape(size=(4, 4), packed=True, channels=5, dilation=(2, 1), padding=(2, 1, 2, 1), tile=1),
+    Shape(size=(5, 4), packed=True, channels=3, dilation=(1, 2), padding=(4, 5, 1, 3), tile=3),
+    Shape(size=(4, 1), kernel=(3, 1), padding=(1, 0, 1, 0), outputs=3, channels=9, tile=2),
+]
+
+
 class Convolution:
     """A layer of that shape with random contents.
 
@@ -85,7 +98,7 @@ class Convolution:
         )
 
         channel_beats = -(-outputs // config.lanes)
-        # Addresses wrap where a small memory could not hold so many outputs.
+        # Addresses wrap where so small a memory could not hold the outputs.
         out_base = int(rng.integers(0, max(1, config.act_depth - pixels * out_words)))
         self.layer = dict(
             op=Op.CONV, in_base=in_base, in_zero=zero, out_base=out_base, outputs=outputs,
@@ -97,19 +110,25 @@ class Convolution:
         )  # fmt: skip
 
         # What the rows of the array see of a line, one tap after the other.
-        lines = np.full((height + top + bottom + dilation[0] * kernel_y, 3 * line_bytes + 4 * word * (segments + 1) + 2 * (left + right) * pitch), zero)
-        lines[top : top + height, left * pitch : left * pitch + line_bytes] = stored.reshape(
-            height, -1
-        )
+        reach = (left + width + right + dilation[1] * kernel_x) * pitch + segments * word
+        lines = np.full((top + height + bottom, reach), zero)
+        begin = left * pitch
+        lines[top : top + height, begin : begin + line_bytes] = stored.reshape(height, -1)
+
+        def vector(y, x, ky, kx, segment):
+            line = lines[y * stride[0] + ky * dilation[0]]
+            first = (x * stride[1] + kx * dilation[1]) * pitch + segment * word
+            return line[first : first + word].tolist()
+
         places = [(y, x) for y in range(out_height) for x in range(out_width)]
         tiles = [places[i : i + shape.tile] for i in range(0, pixels, shape.tile)]
         self.vectors = [
-            lines[y * stride[0] + ky * dilation[0]][(x * stride[1] + kx * dilation[1]) * pitch + s * word :][:word].tolist()
+            vector(y, x, ky, kx, segment)
             for tile in tiles
             for _ in range(blocks)
             for ky in range(kernel_y)
             for kx in range(taps_x)
-            for s in range(segments)
+            for segment in range(segments)
             for y, x in tile
         ]
 
@@ -122,7 +141,7 @@ class Convolution:
             (
                 sums[p, c * config.lanes :][: config.lanes].tolist(),
                 c,
-                (out_base + p * out_words + c // groups) % (1 << (config.act_depth - 1).bit_length()),
+                (out_base + p * out_words + c // groups) % config.act_depth,
                 c % groups,
             )
             for first in range(0, pixels, shape.tile)

@@ -2,22 +2,10 @@
 
 import numpy as np
 import pytest
-from convolution_model import Convolution, Shape, serve, small
+from convolution_model import SHAPES, Convolution, serve, small
 from eie_model import simulate
 
 from prunus.hw.systolic.feeder import Feeder
-
-SHAPES = [
-    Shape(),
-    Shape(size=(1, 1), kernel=(1, 1), padding=(0, 0, 0, 0), channels=37, outputs=9),
-    Shape(size=(6, 5), kernel=(3, 2), stride=(2, 3), padding=(0, 1, 2, 3), channels=6, outputs=5),
-    Shape(size=(7, 6), kernel=(2, 3), dilation=(3, 2), padding=(2, 3, 1, 0), channels=3, tile=7),
-    Shape(size=(5, 7), packed=True, channels=1, kernel=(4, 5), padding=(1, 2, 2, 3), outputs=9),
-    Shape(size=(6, 5), packed=True, channels=3, stride=(2, 2), tile=5, padding=(0, 0, 1, 1)),
-    Shape(size=(4, 4), packed=True, channels=5, dilation=(2, 1), padding=(2, 1, 2, 1), tile=1),
-    Shape(size=(5, 4), packed=True, channels=3, dilation=(1, 2), padding=(4, 5, 1, 3), tile=3),
-    Shape(size=(4, 1), kernel=(3, 1), padding=(1, 0, 1, 0), outputs=3, channels=9, tile=2),
-]
 
 
 def feed(config, runs, *, stall=0.0, seed=0):
