@@ -1,7 +1,8 @@
 """How fast the whole accelerator is simulated: under cocotb, and in a bare C++ Verilator loop.
 
-The same Verilog with the same host's bytes, checks and Verilator options, in one run on one machine;
-the bare program only toggles the clock until the harness is done. Each is the best of ``--runs``.
+The same Verilog with the same host's bytes, checks and Verilator options, in one run on one
+machine; the bare program only toggles the clock until the harness is done. Each is the best of
+``--runs``.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import numpy as np
 
 from prunus.flow.build import load_build
 from prunus.flow.simulate import simulate
-from prunus.sim import cplusplus, network, tools, verilator
+from prunus.sim import cplusplus, tools, verilator
 
 MAIN = r"""
 #include "Vdut.h"
