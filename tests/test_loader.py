@@ -11,7 +11,8 @@ from load_support import apply_writes, differences, random_image, small
 from prunus.compiler import image as sections
 from prunus.compiler.huffman import pack_bits
 from prunus.compiler.image import WeightLayout
-from prunus.hw.image import ImageError, Kind, LoadError, Section, pack, unpack
+from prunus.hw.bus import Target
+from prunus.hw.image import VERSION, ImageError, Kind, LoadError, Section, pack, unpack
 from prunus.hw.load.loader import Loader
 from prunus.sim.image import Network, read_image
 
@@ -87,6 +88,7 @@ def check(config, *images, **how):
     return results
 
 
+DENSE = dict(columns=2, tile_depth=50, window=True, tables=3)
 CONFIGS = [
     dict(),
     dict(pes=1, lanes=1),
@@ -95,6 +97,12 @@ CONFIGS = [
     dict(code_bits=8, sparse=False, huffman_bits=8),
     dict(code_bits=4, huffman_bits=10, acc_rows=8, weight_depth=128),
     dict(code_bits=2, huffman_bits=3, pes=6),
+    DENSE,
+    DENSE | dict(pes=0, columns=8, lanes=8, act_word=16, huffman_bits=8),
+    DENSE | dict(pes=0, lanes=1, act_word=2, columns=1, tables=1, pointer_depth=2),
+    DENSE | dict(code_bits=8, huffman_bits=9, sparse=False),
+    dict(pes=0, lanes=4, act_word=8, columns=4, tile_depth=64, sparse=False, code_bits=8),
+    dict(window=True, tables=5),
 ]
 
 
@@ -224,7 +232,7 @@ def test_a_cut_image_is_never_done():
         assert result.error == LoadError.NONE
 
 
-def header(config_hash, *, version=1, count=1):
+def header(config_hash, *, version=VERSION, count=1):
     head = struct.pack(">4sHHI", b"PRNS", version, count, config_hash)
     return head + struct.pack(">I", zlib.crc32(head))
 
@@ -243,7 +251,7 @@ def test_errors_are_named():
     unknown[at] = 9
     cases = [
         (LoadError.MAGIC, b"JUNK" + bytes(60)),
-        (LoadError.VERSION, header(config.hash, version=2)),
+        (LoadError.VERSION, header(config.hash, version=VERSION - 1)),
         (LoadError.VERSION, header(config.hash, version=0)),
         (LoadError.CONFIG, header(config.hash ^ 1)),
         (LoadError.SECTION_KIND, header(config.hash, count=0)),
@@ -254,6 +262,8 @@ def test_errors_are_named():
         (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, bytes(31)))),
         (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, bytes(33)))),
         (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, bytes(64)))),
+        (LoadError.SECTION_KIND, image(network, Section(Kind.TILES, bytes(20)))),
+        (LoadError.SECTION_KIND, image(network, Section(Kind.TABLES, bytes(257)))),
         (LoadError.SECTION_LENGTH, image(network, Section(Kind.PROGRAM, b"\x10" + bytes(31)))),
     ]
     results = load(config, *(raw for _, raw in cases), settle=300)
@@ -354,6 +364,86 @@ def test_the_last_table_entry_that_fits():
             assert differences(memories, read_image(image, config)) == []
 
 
+def test_the_last_of_the_dense_engines_that_fits():
+    """As above for tiles, raw weights and tables; symbols 0 and 1 have a code word of one bit."""
+    config = small(
+        pes=2, code_bits=8, sparse=False, weight_depth=40, act_word=8, program_depth=3,
+        columns=2, tile_depth=21, window=True, tables=3, tile_pixels=16,
+    )  # fmt: skip
+    without = small(pes=0, lanes=1, act_word=2, columns=1, tile_depth=21)
+
+    def head(base, units, columns, rows, runs, mapped):
+        return [(base, 24), (units, 24), (columns, 16), (rows, 16), (runs, 8), (1, 8), (mapped, 8)]
+
+    def coded(base, units, words, *, rows=1, runs=0, mapped=0, short=0):
+        count = units * words - short
+        names = [(0x81, 8), (5, 8)] if mapped == 1 else []
+        codes = [(n % 2, 1) for n in range(count)]
+        return [*head(base, units, words, rows, runs, mapped), *names, (1, 4), (1, 4), *codes]
+
+    def raw(base, units, columns, *, rows=1, runs=0, short=0, streams=None):
+        count = (streams or units) * columns * rows - short
+        codes = [(200 + n & 0xFF, 8) for n in range(count)]
+        return [*head(base, units, columns, rows, runs, 2), *codes]
+
+    def table(slot, *, count=256):
+        return [(slot, 8)] + [(n, 8) for n in range(count)]
+
+    tiles, pes = Kind.TILES, Kind.WEIGHTS
+    cases = {
+        "words": lambda n: (config, tiles, coded(18, 3, 3 + n)),
+        "base": lambda n: (config, tiles, coded(20 + n, 3, 1)),
+        "far base": lambda n: (config, tiles, coded(2 + (n << 20), 3, 1)),
+        "units": lambda n: (config, tiles, coded(0, 4 + n, 2)),
+        "many units": lambda n: (config, tiles, coded(0, 1 + (n << 8), 2)),
+        "a unit": lambda n: (config, tiles, coded(0, 1 - n, 2)),
+        "a word": lambda n: (config, tiles, coded(0, 2, 1 - n)),
+        "one row": lambda n: (config, tiles, coded(0, 2, 2, rows=1 + n)),
+        "no row": lambda n: (config, tiles, coded(0, 2, 2, rows=1 - n)),
+        "no runs": lambda n: (config, tiles, coded(0, 2, 2, runs=n)),
+        "names": lambda n: (config, tiles, coded(0, 2, 2, mapped=1 + 2 * n)),
+        "codes": lambda n: (config, tiles, coded(0, 2, 8, short=8 * n)),
+        "raw words": lambda n: (config, tiles, raw(18, 4, 3 + n)),
+        "raw codes": lambda n: (config, tiles, raw(0, 4, 3, short=n)),
+        "raw weights": lambda n: (config, pes, raw(38, 0, 1, rows=2 + n, streams=2)),
+        "short weights": lambda n: (config, pes, raw(0, 0, 3, rows=2, streams=2, short=n)),
+        "raw runs": lambda n: (config, pes, raw(0, 0, 3, runs=n, streams=2)),
+        "units alone": lambda n: (without, tiles, coded(0, 2 + n, 2)),
+        "row alone": lambda n: (without, tiles, coded(19, 2, 2, rows=1 + n)),
+        "words alone": lambda n: (without, tiles, raw(19, 2, 2 + n)),
+        "slot": lambda n: (config, Kind.TABLES, table(2 + n)),
+        "entries": lambda n: (config, Kind.TABLES, table(0, count=256 - n)),
+        "no raw codes": lambda n: (
+            small(code_bits=8 - n, pes=2, codebooks=1), pes, raw(0, 0, 1, streams=2)
+        ),
+        "pes": lambda n: (without if n else config, pes, raw(0, 0, 1, streams=2)),
+        "codebook": lambda n: (
+            without if n else small(), Kind.CODEBOOK, [(0, 8), (0, 8), (7, 8)]
+        ),
+    }  # fmt: skip
+    by_config = {}
+    for name in cases:
+        for n in (0, 1):
+            one, kind, fields = cases[name](n)
+            network = sections.network(1, 2, 3, 4, one)
+            section = Section(kind, pack_bits(*zip(*fields, strict=True)))
+            image = pack([network, section], one.hash)
+            by_config.setdefault(one, []).append((name, n, image))
+    for one, images in by_config.items():
+        results = load(one, *(image for *_, image in images), settle=400)
+        for (name, n, image), result in zip(images, results, strict=True):
+            assert (name, result.done) == (name, 1 - n)
+            absent = one is without and name in ("pes", "codebook")
+            if n:
+                expected = LoadError.SECTION_KIND if absent else LoadError.SECTION_LENGTH
+                assert (name, result.error) == (name, expected)
+                with pytest.raises(ImageError):
+                    read_image(image, one)
+            else:
+                memories = apply_writes(result.writes, result.network, one)
+                assert (name, differences(memories, read_image(image, one))) == (name, [])
+
+
 def test_every_bit_of_a_crc_counts():
     config = small(**TINY)
     good = pack([sections.network(1, 2, 3, 4, config)], config.hash)
@@ -366,15 +456,18 @@ def test_every_bit_of_a_crc_counts():
     assert errors == [LoadError.HEADER_CRC] * 32 + [LoadError.SECTION_CRC] * 32
 
 
-@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("number", range(10))
 def test_behind_a_good_crc_it_agrees_with_the_model(number):
     """What is wrong in a payload is refused as the model does, and what is not is loaded."""
-    config = small(**TINY, acc_rows=6, channel_depth=3, record_depth=3)
+    config = small(**TINY, acc_rows=6, channel_depth=3, record_depth=3, tables=1, window=True,
+                   columns=1, tile_depth=9)  # fmt: skip
     parts = [sections.network(1, 2, 3, 4, config), *tiny_sections(config)]
+    parts += [sections.tiles(1, [[5, -6]] * 8, config)[0], sections.tiles(6, [[7]], config)[0]]
+    parts.append(sections.tables(0, range(-128, 128), config))
     good = parts[number].payload
     rng = random.Random(number)
     images, expected = [], []
-    for bit in range(0, 8 * len(good), 7 if len(good) > 30 else 3):
+    for bit in range(0, 8 * len(good), max(3, len(good) // 9 | 1)):
         payload = bytearray(good)
         payload[bit // 8] ^= 0x80 >> bit % 8
         if not rng.randrange(8):
@@ -398,8 +491,8 @@ def test_behind_a_good_crc_it_agrees_with_the_model(number):
             assert differences(apply_writes(result.writes, result.network, config), memories) == []
     for result in found:  # nothing was ever written out of range
         for target, unit, address, data in result.writes:
-            depth = [config.weight_depth, config.pointer_depth, 8, 3, 3, 8][target]
-            assert unit == 0 and address < depth
+            depth = [config.weight_depth, config.pointer_depth, 8, 3, 3, 16, 9, 256][target]
+            assert unit <= (target == Target.TILE.value) and address < depth
             assert target != 3 or (data >> 32) < 6
 
 

@@ -15,7 +15,7 @@ MAX_SYMBOLS = 256
 class HuffmanTables(wiring.Component):
     """Decodes one word of a canonical Huffman code every other cycle, out of a lookup table.
 
-    The table of weight codes, and with ``config.sparse`` that of runs, have a row for each word of
+    The table of weight codes, and with sparse PEs that of runs, have a row for each word of
     ``huffman_bits`` bits. So a table takes ``2**huffman_bits * 12`` bits of block RAM and almost no
     logic; 8 to 10 bits suit small parts. Equal to :func:`prunus.sim.huffman.lookup_table`.
 
@@ -31,6 +31,8 @@ class HuffmanTables(wiring.Component):
     build, runs, last, mapped : In
         Build a table (of runs or codes) of symbols 0..``last``, found as their names if
         ``mapped``. The last three must be held until ``busy`` is low again.
+    wide : In(1)
+        Held as they are: the codes have 8 bits, not ``code_bits``; only where both occur.
     busy : Out(1)
         High from the cycle after ``build``.
     error : Out(1)
@@ -44,9 +46,11 @@ class HuffmanTables(wiring.Component):
 
     def __init__(self, config: Config):
         self.bits_count = config.huffman_bits
-        self.code_bits = config.code_bits
-        self.sparse = config.sparse
-        self.symbol_width = 8 if config.sparse else config.code_bits
+        self.code_bits = config.code_bits if config.pes else 8
+        self.sparse = config.sparse and config.pes > 0
+        self.two_widths = config.columns > 0 and self.code_bits < 8
+        self.symbol_width = 8 if self.sparse or config.columns else self.code_bits
+        wide = {"wide": In(1)} if self.two_widths else {}
         super().__init__({
             "put": In(1),
             "put_length": In(1),
@@ -56,6 +60,7 @@ class HuffmanTables(wiring.Component):
             "runs": In(1),
             "last": In(8),
             "mapped": In(1),
+            **wide,
             "busy": Out(1),
             "error": Out(1),
             "look": In(1),
@@ -109,6 +114,8 @@ class HuffmanTables(wiring.Component):
         ]
         too_long = (self.put & self.put_length & (self.put_data[4:] > bits)) if bits < 15 else 0
         too_wide = (found >> self.code_bits != 0) & ~self.runs if self.code_bits < 8 else 0
+        if self.two_widths:
+            too_wide &= ~self.wide
         m.d.comb += self.error.eq(too_long)
 
         def next_pass():

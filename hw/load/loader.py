@@ -1,6 +1,6 @@
 """ROM image loader."""
 
-from amaranth import Module, Mux, ResetInserter, Signal
+from amaranth import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ISO_HDLC
 from amaranth.lib.wiring import In, Out
@@ -45,7 +45,8 @@ class Loader(wiring.Component):
         The image is complete and intact; until ``restart``.
     error : Out(4)
         :class:`LoadError`; other than NONE until ``restart``. An address, row or count out of
-        range is SECTION_LENGTH, as is a payload that is too short.
+        range is SECTION_LENGTH, as is a payload that is too short; a section for a memory that was
+        not built is SECTION_KIND.
     network : Out(NETWORK)
         Where inputs and outputs are.
     image_id : Out(32)
@@ -96,8 +97,9 @@ class Loader(wiring.Component):
             m.d.sync += self.cycles.eq(self.cycles + 1)
 
         # Who reads the bits: the weights, else the fields, else the network's registers.
-        kind = Signal(3, reset_less=True)
-        is_weights = kind == Kind.WEIGHTS
+        kind = Signal(4, reset_less=True)
+        weight_kinds = [Kind.WEIGHTS] * (config.pes > 0) + [Kind.TILES] * (config.columns > 0)
+        is_weights = Cat(kind == each for each in weight_kinds).any()
         in_body, in_network = Signal(), Signal()
         by_weights = in_body & is_weights
         with m.If(by_weights):
@@ -110,6 +112,7 @@ class Loader(wiring.Component):
         m.d.comb += [
             weights.window.eq(reader.window),
             weights.ready.eq(reader.ready),
+            weights.tiles.eq(kind == Kind.TILES),
             fields.window.eq(reader.window),
             fields.ready.eq(reader.ready),
             fields.read.eq(read_word | tables.read),
@@ -136,7 +139,7 @@ class Loader(wiring.Component):
         writing = Mux(by_weights, weights.write, tables.write)
         m.d.sync += bus.valid.eq(writing & in_body & ~stopped)
         with m.If(is_weights):
-            m.d.sync += target.eq(Target.WEIGHT)
+            m.d.sync += target.eq(Mux(weights.tiles, Target.TILE, Target.WEIGHT))
             with m.If(weights.pointer):
                 m.d.sync += target.eq(Target.POINTER)
             m.d.sync += [unit.eq(weights.unit), address.eq(weights.address)]
@@ -223,7 +226,7 @@ class Loader(wiring.Component):
                     with m.Switch(word[LENGTH_BITS:]):
                         with m.Case(Kind.NETWORK):
                             m.next = "NETWORK"
-                        with m.Case(*(other for other in Kind if other != Kind.NETWORK)):
+                        with m.Case(*tables.depths, *weight_kinds):
                             m.next = "BEGIN"
                             with m.If(first):
                                 fail(LoadError.SECTION_KIND)

@@ -1,4 +1,4 @@
-"""The sections of fixed fields: PROGRAM, CODEBOOK, CHANNELS and RECORDS."""
+"""The sections of fixed fields: PROGRAM, CODEBOOK, CHANNELS, RECORDS and TABLES."""
 
 from amaranth import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
@@ -7,18 +7,25 @@ from amaranth.lib.wiring import In, Out
 from ..bus import Target
 from ..config import Config, bits_for
 from ..image import MULTIPLIER_BITS, SHIFT_BITS, Kind, LoadError
-from ..isa import DESCRIPTOR_BYTES, WORD_BITS, Op
+from ..isa import WORD_BITS, Op
 
 __all__ = ["TableSections"]
 
-WORDS = DESCRIPTOR_BYTES * 8 // WORD_BITS
+TABLE_BITS = 8  # of the place in a table
+TARGETS = {
+    Kind.PROGRAM: Target.PROGRAM,
+    Kind.CODEBOOK: Target.CODEBOOK,
+    Kind.CHANNELS: Target.CHANNEL,
+    Kind.RECORDS: Target.RECORD,
+    Kind.TABLES: Target.TABLE,
+}
 
 
 class TableSections(wiring.Component):
-    """Writes the descriptors, codebooks, channels or records of a section.
+    """Writes the descriptors, codebooks, channels, records or tables of a section.
 
-    About 6 cycles a word of a descriptor, 3 a weight of a codebook, and for a channel or record
-    an eighth of its bits and up to 16.
+    About 6 cycles a word of a descriptor, 3 a weight of a codebook or entry of a table, and for a
+    channel or record an eighth of its bits and up to 16.
 
     A write out of a memory's depth, or of an accumulator that does not exist, is not made but is an
     error.
@@ -26,7 +33,7 @@ class TableSections(wiring.Component):
     Members
     -------
     start, kind : In
-        Begin a section; ``kind`` must be held.
+        Begin a section, of one of :attr:`depths`; ``kind`` must be held.
     ready, empty : In
         Of the bit reader.
     read, bits, to_extra, signed : Out; busy, value, number, extra : In
@@ -45,15 +52,17 @@ class TableSections(wiring.Component):
         # Bits of the extra field, and of an address one past the largest memory.
         self.extra_width = max(SHIFT_BITS, self.place_bits)
         self.depths = {
-            Kind.PROGRAM: WORDS * config.program_depth,
+            Kind.PROGRAM: config.descriptor_words * config.program_depth,
             Kind.CHANNELS: config.channel_depth,
             Kind.RECORDS: config.record_depth,
         }
-        if config.code_bits < 8:
+        if config.pes and config.code_bits < 8:
             self.depths[Kind.CODEBOOK] = config.codebooks << config.code_bits
+        if config.tables:
+            self.depths[Kind.TABLES] = config.tables << TABLE_BITS
         super().__init__({
             "start": In(1),
-            "kind": In(3),
+            "kind": In(4),
             "ready": In(1),
             "empty": In(1),
             "read": Out(1),
@@ -85,17 +94,13 @@ class TableSections(wiring.Component):
         m.d.comb += [self.unit.eq(lane), self.address.eq(address)]
 
         row, pe = self.extra[: config.row_bits], self.extra[config.row_bits : self.place_bits]
+        word_of_layer = address[: config.descriptor_words.bit_length() - 1]
         fits = Signal()
         depth = Signal.like(address)
         with m.Switch(self.kind):
-            for kind, target in (
-                (Kind.PROGRAM, Target.PROGRAM),
-                (Kind.CODEBOOK, Target.CODEBOOK),
-                (Kind.CHANNELS, Target.CHANNEL),
-                (Kind.RECORDS, Target.RECORD),
-            ):
+            for kind, kind_depth in self.depths.items():
                 with m.Case(kind):
-                    m.d.comb += [self.target.eq(target), depth.eq(self.depths.get(kind, 0))]
+                    m.d.comb += [self.target.eq(TARGETS[kind]), depth.eq(kind_depth)]
         m.d.comb += [
             fits.eq(address < depth),
             self.data.eq(
@@ -118,6 +123,16 @@ class TableSections(wiring.Component):
             with m.If(~self.write):
                 fail()
 
+        # Kinds with slots: bits of a place in one, and slots.
+        slotted = {
+            kind: (bits, slots)
+            for kind, bits, slots in (
+                (Kind.CODEBOOK, config.code_bits, config.codebooks),
+                (Kind.TABLES, TABLE_BITS, config.tables),
+            )
+            if kind in self.depths
+        }
+
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += [lane.eq(0), end_seen.eq(0)]
@@ -126,8 +141,8 @@ class TableSections(wiring.Component):
                         with m.Case(Kind.PROGRAM):
                             m.d.sync += address.eq(0)
                             m.next = "NEXT WORD"
-                        if config.code_bits < 8:
-                            with m.Case(Kind.CODEBOOK):
+                        if slotted:
+                            with m.Case(*slotted):
                                 read(8)
                                 m.next = "SLOT"
                         with m.Case(Kind.CHANNELS, Kind.RECORDS):
@@ -139,7 +154,7 @@ class TableSections(wiring.Component):
             with m.State("NEXT WORD"):
                 with m.If(self.empty):
                     m.d.comb += self.done.eq(1)
-                    with m.If(~end_seen | (address[: WORDS.bit_length() - 1] != 0)):
+                    with m.If(~end_seen | (word_of_layer != 0)):
                         fail()
                     m.next = "IDLE"
                 with m.Elif(self.ready):
@@ -149,18 +164,23 @@ class TableSections(wiring.Component):
                 with m.If(~self.busy):
                     write()
                     m.d.sync += address.eq(address + 1)
-                    with m.If(address[: WORDS.bit_length() - 1] == 0):
+                    with m.If(word_of_layer == 0):
                         m.d.sync += end_seen.eq(self.value[-4:] == Op.END)
                     m.next = "NEXT WORD"
 
-            if config.code_bits < 8:
+            if slotted:
                 with m.State("SLOT"):
                     with m.If(~self.busy):
-                        m.d.sync += address.eq(self.value[:8] << config.code_bits)
-                        with m.If(self.value[:8] >= config.codebooks):
-                            fail()
                         read(8)
-                        m.next = "COUNT"
+                        with m.Switch(self.kind):
+                            for kind, (bits, slots) in slotted.items():
+                                with m.Case(kind):
+                                    m.d.sync += address.eq(self.value[:8] << bits)
+                                    with m.If(self.value[:8] >= slots):
+                                        fail()
+                                    m.next = "COUNT" if kind == Kind.CODEBOOK else "WEIGHT"
+                        m.d.sync += left.eq((1 << TABLE_BITS) - 1)
+            if Kind.CODEBOOK in slotted:
                 with m.State("COUNT"):
                     with m.If(~self.busy):
                         m.d.sync += left.eq(self.value)
@@ -168,6 +188,7 @@ class TableSections(wiring.Component):
                             fail()
                         read(8)
                         m.next = "WEIGHT"
+            if slotted:
                 with m.State("WEIGHT"):
                     with m.If(~self.busy):
                         write()
@@ -215,7 +236,7 @@ class TableSections(wiring.Component):
             with m.State("EXTRA"):
                 with m.If(~self.busy):
                     exists = (row < config.acc_rows) & (pe < config.pes // config.lanes)
-                    write(records | exists)
+                    write(records | exists if config.pes else 1)
                     m.next = "NEXT ENTRY"
                     with m.If(lane == config.lanes - 1):
                         m.d.sync += [lane.eq(0), address.eq(address + 1)]

@@ -1,10 +1,10 @@
-"""The WEIGHTS section: from code words to entries and column pointers."""
+"""The WEIGHTS and TILES sections: from code words to weights and column pointers."""
 
-from amaranth import Cat, Module, Mux, Signal, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import Config
+from ..config import Config, bits_for
 from ..image import LoadError
 from .huffman import HuffmanTables
 
@@ -15,22 +15,26 @@ MAX_RUN = 255
 
 
 class WeightSection(wiring.Component):
-    """Decodes a WEIGHTS section, of which the next bits are in the window of a bit reader.
+    """Decodes a WEIGHTS or TILES section: its next bits are in the window of a bit reader.
 
-    Dense: two cycles a weight, three more for each PE. Sparse: four cycles an entry (two for its
-    run, two for its code), two for a skip alone, one more for each column of a PE. In front of that
-    the tables take what :class:`HuffmanTables` says.
+    TILES is WEIGHTS with one row, whose columns are words, and whose PEs are outputs of a tile.
+
+    Dense, raw or not: two cycles a weight, three more for each PE. Sparse: four cycles an entry
+    (two for its run, two for its code), two for a skip alone, one more for each column of a PE. In
+    front of that the tables take what :class:`HuffmanTables` says.
 
     A write out of a memory's depth is not made, but is an error.
 
     Members
     -------
-    start : In(1)
-        Begin; the reader was opened.
+    start, tiles : In
+        Begin; the reader was opened. Whether it is TILES must be held, in accelerators that have
+        PEs and a systolic array; elsewhere it is what they have.
     window, ready : In; consume, amount : Out
         The reader.
     write, pointer, unit, address, data : Out
-        A write of an entry, or of a ``pointer`` word, into the memories of PE ``unit``.
+        A write of an entry, or of a ``pointer`` word, into the memories of PE ``unit``; of a
+        weight where it is ``tiles``.
     done : Out(1)
         Pulse: all PEs are filled.
     error : Out(4)
@@ -39,10 +43,21 @@ class WeightSection(wiring.Component):
 
     def __init__(self, config: Config, window_bits: int):
         self.config = config
-        entry = config.code_bits + config.row_bits * config.sparse
-        pointer = (config.weight_address_bits + config.length_bits) * config.sparse
+        self.sparse = config.sparse and config.pes > 0
+        # Bits of what is written, and of where it goes.
+        data, address = [8] if config.columns else [], []
+        if config.columns:
+            address.append(bits_for(config.tile_depth - 1))
+        if config.pes:
+            data.append(config.entry_bits)
+            address.append(config.weight_address_bits)
+        if self.sparse:
+            data.append(config.weight_address_bits + config.length_bits)
+            address.append(config.pointer_address_bits)
+        self.address_bits = max(address)
         super().__init__({
             "start": In(1),
+            "tiles": In(1),
             "window": In(window_bits),
             "ready": In(1),
             "consume": Out(1),
@@ -50,10 +65,8 @@ class WeightSection(wiring.Component):
             "write": Out(1),
             "pointer": Out(1),
             "unit": Out(8),
-            "address": Out(
-                max(config.weight_address_bits, config.pointer_address_bits * config.sparse)
-            ),
-            "data": Out(unsigned(max(entry, pointer))),
+            "address": Out(self.address_bits),
+            "data": Out(unsigned(max(data))),
             "done": Out(1),
             "error": Out(4),
         })  # fmt: skip
@@ -63,30 +76,38 @@ class WeightSection(wiring.Component):
         config = self.config
         m.submodules.tables = tables = HuffmanTables(config)
 
+        pointer_bits = config.pointer_address_bits + 1 if config.pes else 0
+
         # The header, most significant byte first; a register has only the bits that it may need.
-        base = Signal(config.weight_address_bits + 1, reset_less=True)
-        pointer_base = Signal(config.pointer_address_bits + 1, reset_less=True)
+        units_bits = bits_for(config.tile_outputs) if config.columns else 0
+        base = Signal(self.address_bits + 1, reset_less=True)
+        pointer_base = Signal(max(pointer_bits, units_bits), reset_less=True)  # or units
         columns = Signal(16, reset_less=True)
-        rows = Signal(config.length_bits, reset_less=True)
+        rows = Signal(config.length_bits if config.pes else 1, reset_less=True)
         run_bits = Signal(4, reset_less=True)
         last = Signal(8, reset_less=True)  # symbol
-        mapped = Signal(reset_less=True)
+        mapped = Signal(2 if config.columns or config.code_bits == 8 else 1, reset_less=True)
         header = [(base, 3), (pointer_base, 3), (columns, 2), (rows, 2)]
         header += [(run_bits, 1), (last, 1), (mapped, 1)]
         index = Signal(8, reset_less=True)  # of a header byte, later of a symbol
         byte = self.window[-8:]
 
-        sparse = Signal()
+        tiles = Const(1) if not config.pes else self.tiles if config.columns else Const(0)
+        sparse, raw = Signal(), Signal()
         runs = Signal(reset_less=True)  # which table is read; then `last` is the largest run
         m.d.comb += [
-            sparse.eq(run_bits != 0 if config.sparse else 0),
+            sparse.eq(run_bits != 0 if self.sparse else 0),
+            raw.eq(mapped[1:]),
             tables.runs.eq(runs),
             tables.last.eq(last),
-            tables.mapped.eq(mapped & ~runs),
+            tables.mapped.eq(mapped[0] & ~runs),
             tables.put_symbol.eq(index),
             tables.put_data.eq(byte),
             tables.bits.eq(self.window[-config.huffman_bits :]),
         ]
+
+        if tables.two_widths:
+            m.d.comb += tables.wide.eq(tiles)
 
         # Where the next entry goes.
         unit = Signal(8, reset_less=True)
@@ -94,7 +115,8 @@ class WeightSection(wiring.Component):
         length = Signal(config.length_bits, reset_less=True)
         pointer = Signal.like(pointer_base)
         column = Signal(16, reset_less=True)  # from 1 on
-        place = Signal(range(config.acc_rows + MAX_RUN + 1), reset_less=True)
+        farthest = config.acc_rows + MAX_RUN if config.pes else 1
+        place = Signal(range(farthest + 1), reset_less=True)
         advance = Signal.like(place)
         put = Signal()  # the next word is a code, for the entry at `place`
         no_word = Signal()
@@ -110,13 +132,15 @@ class WeightSection(wiring.Component):
             with m.If(~entry_put):
                 m.d.sync += length.eq(0)
 
+        symbol = Mux(raw, byte, tables.symbol)
         start = (address - length)[: config.weight_address_bits]
-        entry = Cat(tables.symbol[: config.code_bits], place[: config.row_bits])
+        entry = Cat(symbol[: config.code_bits], place[: config.row_bits])[: config.entry_bits]
         m.d.comb += [
             self.unit.eq(unit),
             self.address.eq(Mux(self.pointer, pointer, address)),
-            self.data.eq(Mux(self.pointer, Cat(start, length), entry[: config.entry_bits])),
+            self.data.eq(Mux(tiles, symbol, Mux(self.pointer, Cat(start, length), entry))),
         ]
+        depth = Mux(tiles, config.tile_depth, config.weight_depth)
 
         def fail(code):
             m.d.comb += self.error.eq(code)
@@ -145,19 +169,25 @@ class WeightSection(wiring.Component):
                         m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.sync += index.eq(0)
-                run_limit = 8 if config.sparse else 0
+                run_limit = 8 if self.sparse else 0
                 with m.If(
-                    (base > config.weight_depth)
+                    (base > depth)
                     | (columns == 0)
                     | (rows == 0)
-                    | (rows > config.acc_rows)
-                    | (run_bits > run_limit)
+                    | (rows > Mux(tiles, 1, config.acc_rows))
+                    | (run_bits > Mux(tiles, 0, run_limit))
+                    | (mapped == 3)
+                    | (raw & (sparse | (~tiles & (config.code_bits < 8))))
+                    | (tiles & ((pointer_base == 0) | (pointer_base > config.tile_outputs)))
+                    | (~tiles & (pointer_base >> pointer_bits != 0))
                 ):
                     fail(LoadError.SECTION_LENGTH)
-                with m.If(mapped):
+                m.next = "LENGTHS"
+                with m.If(mapped[0]):
                     m.next = "NAMES"
-                with m.Else():
-                    m.next = "LENGTHS"
+                with m.If(raw):
+                    m.d.sync += unit.eq(0)
+                    m.next = "FIRST COLUMN"
             with m.State("NAMES"):
                 m.d.comb += [self.consume.eq(self.ready), self.amount.eq(8)]
                 m.d.comb += tables.put.eq(self.ready)
@@ -208,23 +238,23 @@ class WeightSection(wiring.Component):
                             fail(LoadError.CODE)
                         m.next = "NEXT PE"
             with m.State("FOUND"):
-                m.d.comb += [self.consume.eq(1), self.amount.eq(tables.length)]
+                m.d.comb += [self.consume.eq(1), self.amount.eq(Mux(raw, 8, tables.length))]
                 m.next = "LOOK"
                 with m.If(sparse & ~put):
                     m.d.comb += advance.eq(tables.symbol)
                     m.d.sync += put.eq(tables.symbol != last)
                 with m.Else():
-                    m.d.comb += self.write.eq(address < config.weight_depth)
+                    m.d.comb += self.write.eq(address < depth)
                     m.d.comb += entry_put.eq(1)
                     m.d.sync += address.eq(address + 1)
                     m.d.comb += advance.eq(1)
                     m.d.sync += put.eq(0)
                     with m.If(~self.write):
                         fail(LoadError.SECTION_LENGTH)
-                m.d.sync += no_word.eq(tables.length == 0)
+                m.d.sync += no_word.eq(~raw & (tables.length == 0))
             with m.State("NEXT PE"):
                 m.d.sync += unit.eq(unit + 1)
-                with m.If(unit == config.pes - 1):
+                with m.If(unit == Mux(tiles, pointer_base, config.pes) - 1):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
                 with m.Else():
