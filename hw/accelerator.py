@@ -1,16 +1,15 @@
 """The whole accelerator."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .activations import Activations
 from .config import Config, bits_for
-from .eie.array import EieArray
 from .host.port import HostPort
 from .load.loader import Loader
 from .rom import Rom
-from .sequencer import Sequencer
+from .sequencer import Sequencer, engines
 from .vector.unit import VectorUnit
 
 __all__ = ["Accelerator", "trace_signature"]
@@ -40,8 +39,23 @@ def trace_signature(config: Config) -> wiring.Signature:
     })  # fmt: skip
 
 
+def build_engine(name: str, config: Config) -> wiring.Component:
+    """The engine of that name; of others, not even the modules are looked at."""
+    if name == "eie":
+        from .eie.engine import EieEngine
+
+        return EieEngine(config)
+    if name == "systolic":
+        from .systolic.engine import SystolicEngine
+
+        return SystolicEngine(config)
+    from .window.engine import WindowEngine
+
+    return WindowEngine(config)
+
+
 class Accelerator(wiring.Component):
-    """Loader, EIE array, vector unit and memories under one sequencer, behind the host port.
+    """Loader, engines, vector unit and memories under one sequencer, behind the host port.
 
     With ``image`` the ROM image is in block RAM and is loaded after reset; the host may replace it,
     and has to provide it where there is none. Equal to :class:`prunus.sim.machine.Machine`.
@@ -76,8 +90,10 @@ class Accelerator(wiring.Component):
         m.submodules.loader = loader = Loader(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = Activations(config)
-        m.submodules.eie = eie = EieArray(config)
         m.submodules.vector = vector = VectorUnit(config)
+        built = {name: build_engine(name, config) for name in engines(config)}
+        for name, engine in built.items():
+            m.submodules[name] = engine
 
         connect(m, flipped(self.host_i), host.i)
         connect(m, host.o, flipped(self.host_o))
@@ -105,30 +121,50 @@ class Accelerator(wiring.Component):
             host.network.eq(loader.network),
         ]
 
-        # Every memory listens to one bus.
-        for unit in (sequencer, eie, vector):
+        # Every memory listens to one bus, and the layer goes everywhere: each takes what it knows.
+        connect(m, loader.bus, sequencer.bus)
+        for unit in (vector, *built.values()):
             connect(m, loader.bus, unit.bus)
-
-        # The sequencer's layer goes to both units, each taking the fields it knows.
-        for unit in (eie, vector):
             for name, _ in unit.layer.shape():
                 m.d.comb += unit.layer[name].eq(sequencer.layer[name])
         m.d.comb += [
             sequencer.start.eq(host.start),
             host.busy.eq(sequencer.busy),
             host.cycles.eq(sequencer.cycles),
-            eie.start.eq(sequencer.engine_start),
-            sequencer.engine_done.eq(eie.done),
-            vector.start.eq(sequencer.vector_start),
-            sequencer.vector_done.eq(vector.done),
+            sequencer.engine_done.eq(Cat(engine.done for engine in built.values()).all()),
+            sequencer.vector_idle.eq(vector.idle),
         ]
-        connect(m, vector.locate, eie.locate)
-        connect(m, eie.sums, vector.sums)
+        for name, engine in built.items():
+            m.d.comb += engine.start.eq(getattr(sequencer, f"start_{name}"))
+        if "window" in built:
+            window = built["window"]
+            m.d.comb += [
+                window.table_start.eq(sequencer.start_table),
+                sequencer.table_busy.eq(window.table_busy),
+            ]
 
-        # Activation memory: the host's while nothing runs.
-        with m.If(sequencer.busy):
-            m.d.comb += [activations.r_addr.eq(eie.r_addr), activations.r_en.eq(eie.r_en)]
-        with m.Else():
+        # One engine runs at a time, whose descriptor has been there for some cycles: the sums are
+        # its own, and the reads of the activation memory, which is the host's while nothing runs.
+        running = Signal(range(len(built)), reset_less=True)
+        with m.Switch(sequencer.layer.op):
+            for n, ops in enumerate(engines(config).values()):
+                with m.Case(*(op.value for op in ops)):
+                    m.d.sync += running.eq(n)
+        m.d.comb += vector.sums.valid.eq(Cat(e.sums.valid for e in built.values()).any())
+        with m.Switch(running):
+            for n, (name, engine) in enumerate(built.items()):
+                with m.Default() if n == len(built) - 1 else m.Case(n):
+                    m.d.comb += vector.sums.p.eq(engine.sums.p)
+                    with m.If(sequencer.busy):
+                        m.d.comb += [
+                            activations.r_addr.eq(engine.r_addr),
+                            activations.r_en.eq(engine.r_en),
+                        ]
+                        if name == "systolic":
+                            m.d.comb += activations.r_offset.eq(engine.r_offset)
+        for unit in (host, *built.values()):
+            m.d.comb += unit.r_data.eq(activations.r_data)
+        with m.If(~sequencer.busy):
             m.d.comb += [activations.r_addr.eq(host.r_addr), activations.r_en.eq(host.r_en)]
         for unit in (host, vector):
             enable = unit.w_en & (sequencer.busy if unit is vector else ~sequencer.busy)
@@ -139,24 +175,20 @@ class Accelerator(wiring.Component):
                     activations.w_data.eq(unit.w_data),
                     activations.w_en.eq(1),
                 ]
-        m.d.comb += [
-            host.r_data.eq(activations.r_data),
-            eie.r_data.eq(activations.r_data),
-        ]
 
         if config.trace:
             busy = Signal()
-            vector_busy = Signal()
-            m.d.sync += [busy.eq(sequencer.busy), vector_busy.eq(~vector.done)]
+            m.d.sync += busy.eq(sequencer.busy)
+            starts = [engine.start for engine in built.values()]
             m.d.comb += [
                 self.trace.valid.eq(vector.w_en),
                 self.trace.layer.eq(sequencer.layer.layer),
                 self.trace.address.eq(vector.w_addr),
                 self.trace.group.eq(vector.w_group),
                 self.trace.data.eq(vector.w_data),
-                self.trace.layer_start.eq(sequencer.engine_start),
-                self.trace.array_done.eq(sequencer.vector_start),
-                self.trace.layer_done.eq(vector_busy & vector.done),
+                self.trace.layer_start.eq(Cat(starts).any()),
+                self.trace.array_done.eq(Cat(e.computed for e in built.values()).any()),
+                self.trace.layer_done.eq(sequencer.layer_done),
                 self.trace.run_done.eq(busy & ~sequencer.busy),
             ]
         return m
