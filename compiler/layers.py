@@ -1,4 +1,4 @@
-"""What the hardware has to do for each layer of a graph, before any size is chosen."""
+"""Fully-connected layers as the EIE array takes them."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,7 @@ from prunus.sim import ops
 
 from .ir import Graph, GraphError, Node
 
-__all__ = ["Layer", "core_layers"]
-
-_ALIASES = ("reshape",)
+__all__ = ["Layer", "matrix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +17,11 @@ class Layer:
     """A fully-connected layer in the hardware's terms.
 
     ``weight`` is int8 (outputs, columns), ``bias`` int64 (outputs,); ``multiplier`` and ``shift``
-    (right, negative is left) have one entry, or one for each output.
+    (right, negative is left) have one entry, or one for each output. There is a column for each
+    byte of the input; bytes between the elements have zeros.
     """
 
     name: str
-    op: str
-    source: str
-    target: str
     weight: NDArray[np.int8]
     bias: NDArray[np.int64]
     multiplier: NDArray[np.int64]
@@ -52,46 +48,26 @@ class Layer:
         return ops.accumulator_bits(self.weight, self.bias, self.in_zero)
 
 
-def core_layers(core: Graph) -> tuple[Layer, ...]:
-    """The layers that the gates run, in order; reshapes only rename a tensor.
+def matrix(core: Graph, node: Node, positions: NDArray[np.int64]) -> Layer:
+    """A fully-connected node; its input's elements are the bytes ``positions``.
 
     Raises
     ------
     GraphError
-        A node that the hardware cannot do exactly, named.
+        The array cannot do it exactly.
     """
-    names = {name: name for name in core.inputs}
-    layers: list[Layer] = []
-    for node in core.nodes:
-        if node.op in _ALIASES:
-            names[node.output] = names[node.inputs[0]]
-        elif node.op == "fully_connected":
-            layers.append(_fully_connected(core, node, names[node.inputs[0]]))
-            names[node.output] = node.output
-        else:
-            raise GraphError(
-                f"{node.name}: {node.op} is not an operator of the hardware, which has "
-                "fully_connected and reshape"
-            )
-    if not layers:
-        raise GraphError(f"{core.name}: no layer for the hardware")
-    return tuple(layers)
-
-
-def _fully_connected(core: Graph, node: Node, source: str) -> Layer:
     in_tensor, out_tensor = core.tensors[node.inputs[0]], core.tensors[node.output]
-    if in_tensor.zero_point is None or out_tensor.zero_point is None:
-        raise GraphError(f"{node.name}: not quantized; calibrate the model first")
+    assert in_tensor.zero_point is not None and out_tensor.zero_point is not None
     multiplier = np.asarray(node.consts["multiplier"], np.int64).reshape(-1)
     shift = -np.asarray(node.consts["shift"], np.int64).reshape(-1)
     if shift.min() < -15:
         raise GraphError(f"{node.name}: scales its sums up by more than 2**15")
+    weight = np.asarray(node.consts["weight"], np.int8)
+    spread = np.zeros((len(weight), int(positions.max()) + 1), np.int8)
+    spread[:, positions.ravel()] = weight
     layer = Layer(
         name=node.name,
-        op=node.op,
-        source=source,
-        target=node.output,
-        weight=np.asarray(node.consts["weight"], np.int8),
+        weight=spread,
         bias=np.asarray(node.consts["bias"], np.int64).reshape(-1),
         multiplier=multiplier,
         shift=shift,

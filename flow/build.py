@@ -18,7 +18,7 @@ from prunus.hw.image import unpack
 
 __all__ = ["FORMAT", "Build", "BuildError", "LayerReport", "load_build", "save_build"]
 
-FORMAT = 1  # of the directory
+FORMAT = 2  # of the directory
 
 
 class BuildError(ValueError):
@@ -30,6 +30,7 @@ class LayerReport:
     """A layer as the report shows it; ``tensor`` is the output, ``base_word`` where it is kept.
 
     That is ``pixels`` of ``outputs`` bytes each, ``pitch`` words apart (0: without words between).
+    ``cycles`` are predicted, as if every activation were non-zero.
     """
 
     name: str
@@ -48,6 +49,7 @@ class LayerReport:
     rom: LayerStatistics
     pixels: int = 1
     pitch: int = 0
+    cycles: int = 0
 
     @property
     def rom_bits(self) -> int:
@@ -59,7 +61,9 @@ class Build:
     """Everything that later steps need: the graph, the configuration, the image, the figures.
 
     ``lossless``: no weight differs from the imported model's (quantization of a float model to
-    int8 counts as a change).
+    int8 counts as a change). ``parameters`` are the imported model's weights and biases.
+    ``input_index``: byte b of what the gates take is this element of the core's input, -1 its zero
+    point; empty where they take it as it is.
     """
 
     graph: Graph
@@ -67,8 +71,17 @@ class Build:
     image: bytes
     layers: tuple[LayerReport, ...]
     lossless: bool
-    biases: int
+    parameters: int
     settings: dict[str, Any]
+    input_index: tuple[int, ...] = ()
+
+    @property
+    def hardware(self) -> str:
+        """The engines with multipliers, in words."""
+        pes, rows, columns = self.config.pes, self.config.act_word, self.config.columns
+        parts = [f"{pes} PEs"] if pes else []
+        parts += [f"a systolic array of {rows} x {2 * columns}"] if columns else []
+        return " and ".join(parts)
 
     @property
     def macs(self) -> int:
@@ -80,8 +93,8 @@ class Build:
 
     @property
     def float32_bytes(self) -> int:
-        """Weights and biases as float32."""
-        return 4 * (self.biases + sum(layer.weights for layer in self.layers))
+        """Weights and biases of the imported model as float32."""
+        return 4 * self.parameters
 
     @property
     def compression_ratio(self) -> float:
@@ -100,6 +113,7 @@ class Build:
                     "weights": layer.weights,
                     "nonzeros": layer.nonzeros,
                     "rom_bits": layer.rom_bits,
+                    "predicted_cycles": layer.cycles,
                     "storage": "dense" if layer.dense else "sparse",
                     "distinct_weights": layer.distinct,
                     "code_bits": layer.rom.code_bits,
@@ -150,8 +164,9 @@ def save_build(build: Build, path: Path) -> None:
             "config": dataclasses.asdict(build.config),
             "layers": [dataclasses.asdict(layer) for layer in build.layers],
             "lossless": build.lossless,
-            "biases": build.biases,
+            "parameters": build.parameters,
             "settings": build.settings,
+            "input_index": build.input_index,
         }
         (scratch / "build.json").write_text(json.dumps(document, indent=1))
         if path.exists():
@@ -201,8 +216,9 @@ def load_build(path: Path) -> Build:
                 for layer in document["layers"]
             ),
             lossless=document["lossless"],
-            biases=document["biases"],
+            parameters=document["parameters"],
             settings=document["settings"],
+            input_index=tuple(document["input_index"]),
         )
     except (GraphError, ValueError, KeyError, TypeError, OSError) as error:
         raise BuildError(f"{path}: damaged ({error}); compile the model again") from error

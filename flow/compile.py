@@ -1,6 +1,7 @@
 """From a model to a build."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +12,10 @@ from prunus.boards.board import Board
 from prunus.compiler.assemble import LayerStatistics, assemble
 from prunus.compiler.evaluate import split_host
 from prunus.compiler.ir import Graph
-from prunus.compiler.layers import Layer, core_layers
 from prunus.compiler.load import load_model
 from prunus.compiler.passes.calibrate import calibrate
+from prunus.compiler.passes.fold_constants import fold_constants
+from prunus.compiler.passes.fold_pad import fold_pad
 from prunus.compiler.passes.prune import prune
 from prunus.compiler.passes.share import share
 from prunus.compiler.plan import LayerPlan, Options, plan
@@ -35,6 +37,7 @@ def compile_model(
     density_scope: Literal["layer", "network"] = "layer",
     weight_bits: Bits | None = None,
     share_init: Literal["linear", "density", "random"] = "linear",
+    engine: str | None = None,
     options: Options | None = None,
     board: Board | None = None,
 ) -> Build:
@@ -50,8 +53,12 @@ def compile_model(
         Fraction of the weights that is kept, in each layer or in the ``"network"`` as a whole.
     weight_bits, share_init
         Bits of the codebook that each layer's weights are restricted to.
+    engine
+        Which engine runs fully-connected layers: ``"eie"``, ``"systolic"``, or ``"auto"`` for what
+        takes the fewest cycles. Convolutions run on the systolic array.
     board
-        Choose the number of PEs, and what goes with it, for this board.
+        Choose the number of PEs or the size of the systolic array, and what goes with them, for
+        this board.
 
     Raises
     ------
@@ -66,6 +73,7 @@ def compile_model(
         density_scope=density_scope,
         weight_bits=weight_bits,
         share_init=share_init,
+        engine=engine,
         options=options,
         board=board,
     )
@@ -79,11 +87,14 @@ def compile_graph(
     density_scope: Literal["layer", "network"] = "layer",
     weight_bits: Bits | None = None,
     share_init: Literal["linear", "density", "random"] = "linear",
+    engine: str | None = None,
     options: Options | None = None,
     board: Board | None = None,
 ) -> Build:
     """:func:`compile_model` of a graph."""
-    imported = graph
+    imported, options = graph, options or Options()
+    if engine is not None:
+        options = replace(options, engine=engine)
     if density is not None:
         graph = prune(graph, density, scope=density_scope)
     if not graph.quantized:
@@ -91,22 +102,25 @@ def compile_graph(
             raise ValueError(
                 f"{graph.name}: a float model; give a batch of inputs to calibrate it (calibration)"
             )
-        graph = calibrate(graph, calibration)
+        spatial = any(len(tensor.shape) == 3 for tensor in graph.tensors.values())
+        graph = calibrate(graph, calibration, per_channel=spatial)
     elif calibration is not None:
         raise ValueError(f"{graph.name}: already int8; calibration must be left out")
     if weight_bits is not None:
         graph = share(graph, weight_bits, init=share_init)
+    graph = _folded(graph)
     _, core, _ = split_host(graph)
-    layers = core_layers(core)
     if board is not None:
-        options = choose_options(layers, board, options)
-    placed = plan(layers, options or Options())
+        options = choose_options(core, board, options)
+    placed = plan(core, options)
     assembly = assemble(placed)
     settings: dict[str, Any] = {
         "density": density if density is None or isinstance(density, float) else dict(density),
         "weight_bits": weight_bits if not isinstance(weight_bits, Mapping) else dict(weight_bits),
         "board": None if board is None else board.name,
+        "engine": options.engine,
     }
+    natural = np.array_equal(placed.input_index, np.arange(len(placed.input_index)))
     return Build(
         graph=graph,
         config=placed.config,
@@ -115,40 +129,52 @@ def compile_graph(
             _report(layer, statistics)
             for layer, statistics in zip(placed.layers, assembly.layers, strict=True)
         ),
-        lossless=_lossless(imported, layers),
-        biases=sum(layer.outputs for layer in layers),
+        lossless=imported.quantized and _weights_equal(_folded(imported), core),
+        parameters=sum(
+            node.consts[key].size
+            for node in imported.nodes
+            if "weight" in node.consts
+            for key in ("weight", "bias")
+        ),
         settings=settings,
+        input_index=() if natural else tuple(placed.input_index.tolist()),
     )
+
+
+def _folded(graph: Graph) -> Graph:
+    """The graph without channels that are constant: the same function, bit for bit."""
+    return fold_constants(fold_pad(graph))
 
 
 def _report(planned: LayerPlan, statistics: LayerStatistics) -> LayerReport:
-    layer = planned.layer
+    work, matrix = planned.work, planned.matrix
+    weight = np.zeros(0, np.int8) if work.weight is None else work.weight
     return LayerReport(
-        name=layer.name,
-        op=layer.op,
-        engine="eie",
-        tensor=layer.target,
-        macs=layer.outputs * layer.columns,
-        weights=int(layer.weight.size),
-        nonzeros=int(np.count_nonzero(layer.weight)),
-        dense=planned.dense,
-        distinct=len(np.unique(layer.weight)),
-        rows=max(step.rows for step in planned.passes),
-        passes=len(planned.passes),
-        base_word=planned.out_base,
-        outputs=layer.outputs,
+        name=work.name,
+        op=work.op,
+        engine=work.engine,
+        tensor=work.tensor,
+        macs=work.macs,
+        weights=int(weight.size),
+        nonzeros=int(np.count_nonzero(weight)),
+        dense=matrix is None or matrix.dense,
+        distinct=len(np.unique(weight)),
+        rows=0 if matrix is None else max(step.rows for step in matrix.passes),
+        passes=len(planned.descriptors),
+        base_word=planned.base_word,
+        outputs=work.outputs,
         rom=statistics,
+        pixels=work.pixels,
+        pitch=work.pitch,
+        cycles=planned.cycles,
     )
 
 
-def _lossless(imported: Graph, layers: tuple[Layer, ...]) -> bool:
-    """Whether every weight in the gates is the imported model's."""
-    if not imported.quantized:
-        return False
-    originals = {
-        node.name: node.consts["weight"] for node in imported.nodes if "weight" in node.consts
-    }
+def _weights_equal(graph: Graph, core: Graph) -> bool:
+    """Whether every weight in the gates is that of a graph's layer of the same name."""
+    others = {node.name: node.consts["weight"] for node in graph.nodes if "weight" in node.consts}
     return all(
-        layer.name in originals and np.array_equal(originals[layer.name], layer.weight)
-        for layer in layers
+        node.name in others and np.array_equal(others[node.name], node.consts["weight"])
+        for node in core.nodes
+        if "weight" in node.consts
     )

@@ -61,19 +61,20 @@ class Demo:
     """What the demo found.
 
     ``accuracy`` on the test split of the network as trained (``float``), ``pruned``, with
-    ``shared`` weights, and as the gates computed it (``integer``); ``seconds`` a step took.
+    ``shared`` weights, and as the gates computed it (``integer``); ``weights`` of that network,
+    before any went; ``seconds`` a step took.
     """
 
     accuracy: dict[str, float]
     build: Build
     simulation: Simulation
+    weights: int
     seconds: dict[str, float]
 
     @property
     def density(self) -> float:
-        """Fraction of the weights that was kept."""
-        layers = self.build.layers
-        return sum(la.nonzeros for la in layers) / sum(la.weights for la in layers)
+        """Fraction of the weights that was kept, but for those of units that became constant."""
+        return sum(layer.nonzeros for layer in self.build.layers) / self.weights
 
     @property
     def utilization(self) -> float:
@@ -89,7 +90,7 @@ class Demo:
             "accuracy": {step: round(value, 4) for step, value in self.accuracy.items()},
             "density": round(self.density, 4),
             "weight_bits": WEIGHT_BITS,
-            "weights": sum(layer.weights for layer in self.build.layers),
+            "weights": self.weights,
             "nonzeros": sum(layer.nonzeros for layer in self.build.layers),
             "macs": self.build.macs,
             "rom_bytes": self.build.rom_bytes,
@@ -207,7 +208,8 @@ def run_demo(
     accuracy["integer"] = _score(simulation.outputs, digits)
     lap("simulating")
 
-    demo = Demo(accuracy, build, simulation, seconds)
+    weights = sum(int(matrix.size) for matrix in net.coefs_)
+    demo = Demo(accuracy, build, simulation, weights, seconds)
     if folder is not None:
         notify("writing", 0, 0)
         _keep(demo, digits, folder)

@@ -1,21 +1,22 @@
-"""The largest accelerator of a network that a board holds."""
+"""The fastest accelerator of a network that a board holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from prunus.boards.board import Board
 from prunus.boards.estimate import estimate, shortfall
 from prunus.boards.registry import BOARDS
-from prunus.compiler.layers import Layer
+from prunus.compiler.ir import Graph, GraphError
 from prunus.compiler.plan import Options, Plan, plan
 
 __all__ = ["FitError", "choose_options", "image_in_rom", "predicted_cycles"]
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 128)
-# On the smallest parts everything beside the PEs is kept as small as it goes.
-SMALL: dict[str, Any] = {"act_word": 2, "queue_depth": 1, "huffman_bits": 8, "frame_bytes": 64}
-DRAIN = 30  # cycles of a pass beside the array and the drain's beats
+LANES = (1, 2, 4, 8)
+WORDS = (2, 4, 8, 16)  # of activations, where there is a systolic array
+# On the smallest parts everything beside the engines is kept as small as it goes.
+SMALL: dict[str, Any] = {"queue_depth": 1, "huffman_bits": 8, "frame_bytes": 64}
 
 
 class FitError(ValueError):
@@ -24,12 +25,7 @@ class FitError(ValueError):
 
 def predicted_cycles(placed: Plan) -> int:
     """Cycles of one inference if every activation were non-zero."""
-    config = placed.config
-    return sum(
-        max(step.entries, planned.layer.columns) + -(-step.count // config.lanes) + DRAIN
-        for planned in placed.layers
-        for step in planned.passes
-    )
+    return placed.cycles
 
 
 def image_in_rom(board: Board, placed: Plan, image_bytes: int) -> bool:
@@ -37,12 +33,10 @@ def image_in_rom(board: Board, placed: Plan, image_bytes: int) -> bool:
     return not shortfall(board, estimate(board, placed.config, image_bytes))
 
 
-def choose_options(
-    layers: Sequence[Layer], board: Board, options: Options | None = None
-) -> Options:
+def choose_options(core: Graph, board: Board, options: Options | None = None) -> Options:
     """Options for the fastest accelerator that fits; of equals, the smallest.
 
-    ``options`` fixes what the user asked for beside the number of PEs.
+    ``options`` fixes what the user asked for beside the sizes of the engines.
 
     Raises
     ------
@@ -52,32 +46,51 @@ def choose_options(
     asked = options or Options()
     best: tuple[int, Options] | None = None
     problem: dict[str, tuple[int, int]] = {}
-    for pes in SIZES:
-        for lanes in (8, 4, 2, 1):
-            if pes % lanes:
-                continue
-            trial = replace(asked, pes=pes, lanes=lanes)
-            if board.family == "ice40":
-                trial = replace(trial, **SMALL)
-            try:
-                placed = plan(layers, trial)
-            except ValueError:  # these sizes do not go together
-                continue
-            missing = shortfall(board, estimate(board, placed.config, 0))
-            problem = problem or missing  # the smallest accelerator's
-            if missing:
-                continue
-            cycles = predicted_cycles(placed)
-            if best is None or cycles < best[0]:
-                best = cycles, trial
+    for trial in _trials(core, board, asked):
+        try:
+            placed = plan(core, trial)
+        except GraphError:
+            raise
+        except ValueError:  # these sizes do not go together
+            continue
+        missing = shortfall(board, estimate(board, placed.config, 0))
+        problem = problem or missing  # the smallest accelerator's
+        if missing:
+            continue
+        cycles = predicted_cycles(placed)
+        if best is None or cycles < best[0]:
+            best = cycles, trial
     if best is None:
-        raise FitError(_explain(layers, board, asked, problem))
+        raise FitError(_explain(core, board, asked, problem))
     return best[1]
 
 
-def _explain(
-    layers: Sequence[Layer], board: Board, asked: Options, problem: dict[str, tuple[int, int]]
-) -> str:
+def _trials(core: Graph, board: Board, asked: Options) -> Iterator[Options]:
+    """What may be the fastest, from small to large."""
+    small = SMALL if board.family == "ice40" else {}
+    usual = plan(core, replace(asked, pes=8, lanes=None, act_word=16))
+    if not usual.config.columns:
+        for pes in SIZES:
+            for lanes in reversed(LANES):
+                if pes % lanes == 0:
+                    trial = replace(asked, pes=pes, lanes=lanes, **small)
+                    yield replace(trial, act_word=2) if small else trial
+        return
+    engine = "eie" if usual.config.pes else "systolic"
+    for word in WORDS:
+        for lanes in LANES:
+            if 2 * lanes > word:
+                continue
+            trial = replace(asked, act_word=word, lanes=lanes, engine="systolic", **small)
+            if asked.engine != "eie":
+                yield trial
+            if engine == "eie":
+                yield from (
+                    replace(trial, engine="eie", pes=pes) for pes in SIZES if pes % lanes == 0
+                )
+
+
+def _explain(core: Graph, board: Board, asked: Options, problem: dict[str, tuple[int, int]]) -> str:
     needs = ", ".join(f"{n} {kind} of {room}" for kind, (n, room) in problem.items())
     larger = sorted(
         (other for other in BOARDS.values() if other.memory_bits > board.memory_bits),
@@ -85,7 +98,7 @@ def _explain(
     )
     for other in larger:
         try:
-            choose_options(layers, other, asked)
+            choose_options(core, other, asked)
         except FitError:
             continue
         return f"{board.name}: the model needs at least {needs}; {other.name} would take it"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from prunus.compiler.evaluate import output, quantize_input, split_host
 
+from .arrange import arrange_input
 from .build import Build
 from .link import Link, Transport
 from .outputs import output_map
@@ -51,6 +52,7 @@ def infer(
     vectors = output(pre, x) if pre.nodes else x
     notify("loading the image", 0, len(build.image))
     link.load(build.image, lambda n, of: notify("loading the image", n, of))
-    raw, cycles = link.infer(vectors, lambda n, of: notify("running", n, of))
+    sent = arrange_input(build, vectors)
+    raw, cycles = link.infer(sent, lambda n, of: notify("running", n, of))
     shaped = output_map(build)(raw)
     return output(post, shaped) if post.nodes else shaped, tuple(map(int, cycles))

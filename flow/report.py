@@ -11,7 +11,7 @@ from prunus.boards.estimate import memories
 from prunus.hw import image as container
 from prunus.hw.config import Config
 
-from .build import Build
+from .build import Build, LayerReport
 
 __all__ = ["read_simulation", "report_html"]
 
@@ -75,7 +75,7 @@ def _head(build: Build, simulation: dict[str, Any] | None) -> str:
         (f"{build.compression_ratio:.1f} x", "smaller than float32"),
         (f"{build.rom_bytes:,}", "bytes of ROM"),
         (f"{build.macs:,}", "multiplications"),
-        (f"{build.config.pes}", "PEs"),
+        (f"{_multipliers(build.config):,}", "multiplications a cycle, at most"),
     ]
     if simulation is not None:
         cycles = simulation["cycles"]
@@ -90,28 +90,46 @@ def _head(build: Build, simulation: dict[str, Any] | None) -> str:
     return f'<h1>{escape(build.graph.name)}</h1><p>{said}</p><div class="cards">{drawn}</div>'
 
 
+def _multipliers(config: Config) -> int:
+    """Multiplications that the EIE and the systolic array can do in a cycle, one at a time."""
+    return max(config.pes, config.act_word * config.tile_outputs)
+
+
 def _layers(build: Build) -> str:
-    largest = max(layer.rom_bits for layer in build.layers)
+    largest = max(1, *(layer.rom_bits for layer in build.layers))
     rows = []
     for layer in build.layers:
         rom = layer.rom
         rest = rom.rom_bits - rom.code_bits - rom.run_bits - rom.table_bits
         parts = (rom.code_bits, rom.run_bits, rom.table_bits, rest)
         rows.append((
-            layer.name, layer.engine, "dense" if layer.dense else "sparse",
-            f"{layer.weights // layer.outputs:,} x {layer.outputs:,}",
-            f"{layer.nonzeros / layer.weights:.1%}", f"{layer.distinct}",
-            f"{rom.rom_bits / 8:,.0f}", f"{rom.rom_bits / layer.weights:.2f}",
-            _bar(parts, largest),
+            layer.name, layer.op, layer.engine, *_weights(layer), f"{layer.cycles:,}",
+            f"{rom.rom_bits / 8:,.0f}", _bar(parts, largest),
         ))  # fmt: skip
-    titles = ("layer", "engine", "storage", "in x out", "kept", "values", "bytes", "bits/weight")
+    titles = (
+        "layer", "operator", "engine", "storage", "weights", "kept", "values", "bits/weight",
+        "predicted cycles", "bytes",
+    )  # fmt: skip
     key = "".join(
         f'<span class="key {c}"></span>{text}'
         for c, text in zip(
             "abcd", ("codes", "runs", "tables", "biases, records, program"), strict=True
         )
     )
-    return f"<h2>Layers</h2><p>{key}</p>" + _table((*titles, "ROM"), rows, right=range(3, 8))
+    return f"<h2>Layers</h2><p>{key}</p>" + _table((*titles, "ROM"), rows, right=range(4, 10))
+
+
+def _weights(layer: LayerReport) -> tuple[str, ...]:
+    """How a layer's weights are stored, their number, and what they cost; nothing without any."""
+    if not layer.weights:
+        return ("",) * 5
+    return (
+        "dense" if layer.dense else "sparse",
+        f"{layer.weights:,}",
+        f"{layer.nonzeros / layer.weights:.1%}",
+        f"{layer.distinct}",
+        f"{layer.rom_bits / layer.weights:.2f}",
+    )
 
 
 def _rom(build: Build) -> str:

@@ -20,6 +20,7 @@ from prunus.sim.generate import to_verilog
 from prunus.sim.machine import Machine
 from prunus.sim.verilator import Model
 
+from .arrange import arrange_input
 from .build import Build, LayerReport
 from .dialogue import SimulationError, answers, script
 from .outputs import OutputMap, output_map
@@ -68,7 +69,7 @@ def simulate(
         raise ValueError("inputs must hold at least one sample")
     pre, core, post = split_host(build.graph)
     vectors = output(pre, x) if pre.nodes else x
-    flat = np.ascontiguousarray(vectors.reshape(len(x), -1))
+    flat = arrange_input(build, vectors)
     expected = run(core, vectors)
     layers = [(layer.name, expected[layer.tensor].reshape(len(x), -1)) for layer in build.layers]
     final = expected[core.outputs[0]]

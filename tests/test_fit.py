@@ -5,7 +5,6 @@ from networks import random_network
 
 from prunus.boards.estimate import blocks, estimate, shortfall
 from prunus.boards.registry import BOARDS
-from prunus.compiler.layers import core_layers
 from prunus.compiler.plan import Options, plan
 from prunus.flow.fit import FitError, choose_options, predicted_cycles
 
@@ -13,35 +12,35 @@ from prunus.flow.fit import FitError, choose_options, predicted_cycles
 @pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
 @pytest.mark.parametrize("density", [0.1, 1.0])
 def test_choice_fits(board, density):
-    layers = core_layers(random_network([64, 48, 10], density=density, bits=4))
-    options = choose_options(layers, board)
-    placed = plan(layers, options)
+    graph = random_network([64, 48, 10], density=density, bits=4)
+    options = choose_options(graph, board)
+    placed = plan(graph, options)
     assert not shortfall(board, estimate(board, placed.config, 0))
     if options.pes > 1:  # no smaller one is as fast
-        slower = plan(layers, Options(pes=1, act_word=options.act_word, lanes=1))
+        slower = plan(graph, Options(pes=1, act_word=options.act_word, lanes=1))
         assert predicted_cycles(slower) > predicted_cycles(placed)
 
 
 def test_larger_parts_are_not_slower():
-    layers = core_layers(random_network([256, 128, 64]))
+    graph = random_network([256, 128, 64])
     sizes = [BOARDS[f"ulx3s-{size}"] for size in ("25f", "45f", "85f")]
-    cycles = [predicted_cycles(plan(layers, choose_options(layers, board))) for board in sizes]
+    cycles = [predicted_cycles(plan(graph, choose_options(graph, board))) for board in sizes]
     assert cycles == sorted(cycles, reverse=True)
 
 
 def test_shortfall_is_told_in_numbers():
-    layers = core_layers(random_network([1000, 200]))
+    graph = random_network([1000, 200])
     with pytest.raises(
         FitError,
         match=r"^icebreaker: the model needs at least \d+ BRAM of 30.*; ulx3s-45f would take it$",
     ):
-        choose_options(layers, BOARDS["icebreaker"])
+        choose_options(graph, BOARDS["icebreaker"])
 
 
 def test_no_board_at_all():
-    layers = core_layers(random_network([4000, 300]))
+    graph = random_network([4000, 300])
     with pytest.raises(FitError, match=r"no known board would take it$"):
-        choose_options(layers, BOARDS["ulx3s-85f"])
+        choose_options(graph, BOARDS["ulx3s-85f"])
 
 
 @pytest.mark.parametrize(

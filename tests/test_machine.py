@@ -6,7 +6,6 @@ from networks import random_network
 
 from prunus.compiler.assemble import assemble
 from prunus.compiler.evaluate import run, split_host
-from prunus.compiler.layers import core_layers
 from prunus.compiler.plan import Options, plan
 from prunus.hw.image import ImageError
 from prunus.sim.machine import Machine
@@ -32,7 +31,7 @@ def test_image_computes_the_graph(case, bits, per_channel):
     sizes, density, options = CASES[case]
     graph = random_network(sizes, density=density, bits=bits, per_channel=per_channel)
     _, core, _ = split_host(graph)
-    placed = plan(core_layers(core), Options(**options))
+    placed = plan(core, Options(**options))
     machine = Machine(placed.config, assemble(placed).image)
     x = np.random.default_rng(5).integers(-128, 128, (4, sizes[0])).astype(np.int8)
     x[1] = core.tensors[core.inputs[0]].zero_point  # no work at all
@@ -40,13 +39,13 @@ def test_image_computes_the_graph(case, bits, per_channel):
     for n, sample in enumerate(x):
         got = machine.run(sample)
         for number, layer in enumerate(placed.layers):
-            assert got.layers[number].tolist() == golden[layer.layer.target][n].ravel().tolist()
+            assert got.layers[number].tolist() == golden[layer.work.tensor][n].ravel().tolist()
         assert got.outputs.tolist() == golden[core.outputs[0]][n].ravel().tolist()
 
 
 def test_damage_is_refused():
     graph = random_network([8, 4])
-    placed = plan(core_layers(graph), Options(pes=2))
+    placed = plan(graph, Options(pes=2))
     image = bytearray(assemble(placed).image)
     image[-9] ^= 1
     with pytest.raises(ImageError, match="CRC"):

@@ -6,7 +6,6 @@ from networks import random_network
 
 from prunus.compiler.allocate import Span, allocate
 from prunus.compiler.assign import assign_rows
-from prunus.compiler.layers import core_layers
 from prunus.compiler.plan import Options, default_lanes, plan
 
 
@@ -56,29 +55,29 @@ def test_balance_beats_interleaving():
     assert np.bincount(pe, weights=work).max() < 1.01 * work.sum() / 4
 
 
-def layers_of(*args, **kwargs):
-    return core_layers(random_network(*args, **kwargs))
+def network(*args, **kwargs):
+    return random_network(*args, **kwargs)
 
 
 def test_sparse_only_where_it_pays():
-    assert plan(layers_of([64, 64]), Options(pes=4)).layers[0].dense
-    assert not plan(layers_of([64, 64], density=0.1), Options(pes=4)).layers[0].dense
-    assert plan(layers_of([64, 64], density=0.95), Options(pes=4)).layers[0].dense
-    forced = plan(layers_of([64, 64], density=0.1), Options(pes=4, sparse=False))
-    assert forced.layers[0].dense and not forced.config.sparse
+    assert plan(network([64, 64]), Options(pes=4)).layers[0].matrix.dense
+    assert not plan(network([64, 64], density=0.1), Options(pes=4)).layers[0].matrix.dense
+    assert plan(network([64, 64], density=0.95), Options(pes=4)).layers[0].matrix.dense
+    forced = plan(network([64, 64], density=0.1), Options(pes=4, sparse=False))
+    assert forced.layers[0].matrix.dense and not forced.config.sparse
 
 
 def test_padded_dense_places_hold_zeros():
     # 3 outputs on 2 PEs with two weights, neither of them zero: a place is left over.
-    placed = plan(layers_of([16, 3], bits=1), Options(pes=2, code_bits=4, sparse=False))
-    assert 0 in placed.layers[0].values
+    placed = plan(network([16, 3], bits=1), Options(pes=2, code_bits=4, sparse=False))
+    assert 0 in placed.layers[0].matrix.values
 
 
 def test_code_bits_follow_the_weights():
-    assert plan(layers_of([30, 30], bits=4), Options(pes=2)).config.code_bits == 4
-    assert plan(layers_of([30, 30]), Options(pes=2)).config.code_bits == 8
+    assert plan(network([30, 30], bits=4), Options(pes=2)).config.code_bits == 4
+    assert plan(network([30, 30]), Options(pes=2)).config.code_bits == 8
     with pytest.raises(ValueError, match=r"^code_bits must be at least \d for these weights"):
-        plan(layers_of([30, 30]), Options(pes=2, code_bits=3))
+        plan(network([30, 30]), Options(pes=2, code_bits=3))
 
 
 def test_lanes_divide():
@@ -89,8 +88,8 @@ def test_lanes_divide():
 
 
 def test_passes_cover_every_output():
-    placed = plan(layers_of([10, 100], density=0.2), Options(pes=2, acc_rows=8, act_word=4))
-    passes = placed.layers[0].passes
+    placed = plan(network([10, 100], density=0.2), Options(pes=2, acc_rows=8, act_word=4))
+    passes = placed.layers[0].matrix.passes
     assert [step.first for step in passes] == list(range(0, 100, 16))
     assert sum(step.count for step in passes) == 100
     assert all(step.rows <= 8 for step in passes)
@@ -106,4 +105,4 @@ def test_passes_cover_every_output():
 )
 def test_refuses(options, message):
     with pytest.raises(ValueError, match=message):
-        plan(layers_of([10, 10]), Options(**options))
+        plan(network([10, 10]), Options(**options))

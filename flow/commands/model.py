@@ -120,20 +120,21 @@ def _draw_build(console: Console, build: "Build") -> None:
     for title in ("weights", "kept", "values", "ROM bytes", "bits/weight"):
         table.add_column(title, justify="right")
     for layer in build.layers:
-        table.add_row(
-            escape(layer.name),
-            layer.engine,
-            "dense" if layer.dense else "sparse",
-            f"{layer.weights:,}",
-            f"{layer.nonzeros / layer.weights:.1%}",
-            f"{layer.distinct}",
-            f"{layer.rom_bits / 8:,.0f}",
-            f"{layer.rom_bits / layer.weights:.2f}",
-        )
+        weights = ("", "", "", "")
+        if layer.weights:
+            weights = (
+                "dense" if layer.dense else "sparse",
+                f"{layer.weights:,}",
+                f"{layer.nonzeros / layer.weights:.1%}",
+                f"{layer.distinct}",
+            )
+        each = f"{layer.rom_bits / layer.weights:.2f}" if layer.weights else ""
+        rom = f"{layer.rom_bits / 8:,.0f}"
+        table.add_row(escape(layer.name), layer.engine, *weights, rom, each)
     console.print(table)
     lossless = "no weight was changed" if build.lossless else "weights were changed"
     console.print(
-        f"{build.macs:,} multiplications on {build.config.pes} PEs; ROM image "
+        f"{build.macs:,} multiplications on {build.hardware}; ROM image "
         f"{build.rom_bytes:,} bytes, {build.compression_ratio:.1f} times smaller than float32; "
         f"{lossless}."
     )

@@ -1,0 +1,71 @@
+"""Descriptors of the systolic array and of the window engine."""
+
+from collections.abc import Mapping, Sequence
+
+from prunus.hw import isa
+from prunus.hw.isa import Mode, Op
+
+from .plan_memory import LayerPlan, SharedMemory
+from .plan_tables import Fill, schedule
+from .steps import Place
+
+__all__ = ["place_steps"]
+
+
+def place_steps(
+    layers: Sequence[LayerPlan], bases: Mapping[str, int], memory: SharedMemory
+) -> tuple[bytes, ...]:
+    """Descriptors of all steps, with their share of the memories; the int8 tables in their slots.
+
+    Fills of tables are numbered as the layer behind them.
+    """
+    tables: dict[bytes, int] = {}
+    constants: list[tuple[isa.Descriptor, int]] = []
+    every = [(number, step) for number, layer in enumerate(layers) for step in layer.work.steps]
+    fills, halves = schedule([step for _, step in every])
+    for (number, step), before, half in zip(every, fills, halves, strict=True):
+        layer = layers[number]
+        layer.descriptors += [_fill(fill, tables) | {"layer": number} for fill in before]
+        sources = [_address(bases, where) for where in step.sources]
+        descriptor: isa.Descriptor = {
+            **step.fields,
+            **step.scaling.fields(),
+            **dict(zip(("in_base", "in2_base"), sources, strict=False)),
+            "layer": number,
+            "out_base": _address(bases, step.target),
+        }
+        if step.fields.get("mode") == Mode.LUT:
+            descriptor["half"] = half
+        biases = memory.biases(step)
+        if biases is None:
+            constants.append((descriptor, int(step.scaling.bias[0])))
+        else:
+            descriptor["channel_base"] = biases.base
+            layer.biases.append(biases)
+        descriptor["record_base"], records = memory.scale(step.scaling)
+        if records is not None:
+            layer.records.append(records)
+        if step.weights is not None:
+            tiles = memory.tiles(step.weights)
+            descriptor["weight_base"] = tiles.base
+            layer.tiles.append(tiles)
+        layer.descriptors.append(descriptor)
+        layer.cycles += step.cycles
+    memory.close()
+    for descriptor, value in constants:
+        descriptor["channel_base"] = memory.constant(value)
+    return tuple(tables)
+
+
+def _address(bases: Mapping[str, int], where: Place) -> int:
+    return bases[where.buffer] + where.word
+
+
+def _fill(fill: Fill, slots: dict[bytes, int]) -> isa.Descriptor:
+    """The descriptor that fills half of the tables."""
+    table = fill.table
+    what: isa.Descriptor = {"op": Op.TABLE, "half": fill.half}
+    if table.values:
+        return what | {"slot": slots.setdefault(table.values, len(slots))}
+    scale = {"in_zero": table.zero, "multiplier": table.multiplier, "shift": table.shift}
+    return what | scale
