@@ -6,13 +6,18 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .activations import Activations
 from .config import Config, bits_for
+from .eie.engine import EieEngine
 from .host.port import HostPort
 from .load.loader import Loader
 from .rom import Rom
 from .sequencer import Sequencer, engines
+from .systolic.engine import SystolicEngine
 from .vector.unit import VectorUnit
+from .window.engine import WindowEngine
 
 __all__ = ["Accelerator", "trace_signature"]
+
+ENGINES = {"eie": EieEngine, "systolic": SystolicEngine, "window": WindowEngine}
 
 
 def trace_signature(config: Config) -> wiring.Signature:
@@ -37,21 +42,6 @@ def trace_signature(config: Config) -> wiring.Signature:
         "layer_done": Out(1),
         "run_done": Out(1),
     })  # fmt: skip
-
-
-def build_engine(name: str, config: Config) -> wiring.Component:
-    """The engine of that name; of others, not even the modules are looked at."""
-    if name == "eie":
-        from .eie.engine import EieEngine
-
-        return EieEngine(config)
-    if name == "systolic":
-        from .systolic.engine import SystolicEngine
-
-        return SystolicEngine(config)
-    from .window.engine import WindowEngine
-
-    return WindowEngine(config)
 
 
 class Accelerator(wiring.Component):
@@ -91,7 +81,7 @@ class Accelerator(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = Activations(config)
         m.submodules.vector = vector = VectorUnit(config)
-        built = {name: build_engine(name, config) for name in engines(config)}
+        built = {name: ENGINES[name](config) for name in engines(config)}
         for name, engine in built.items():
             m.submodules[name] = engine
 
@@ -145,7 +135,7 @@ class Accelerator(wiring.Component):
 
         # One engine runs at a time, whose descriptor has been there for some cycles: the sums are
         # its own, and the reads of the activation memory, which is the host's while nothing runs.
-        running = Signal(range(len(built)), reset_less=True)
+        running = Signal(range(max(2, len(built))), reset_less=True)
         with m.Switch(sequencer.layer.op):
             for n, ops in enumerate(engines(config).values()):
                 with m.Case(*(op.value for op in ops)):
