@@ -65,6 +65,14 @@ class VectorUnit(wiring.Component):
         """Cycles of the look-up: block RAM is slow to answer, and a fast clock needs a register."""
         return 2 if self.config.columns else 1
 
+    @property
+    def counts(self) -> bool:
+        """Beats follow each other lane group by lane group, as long as the unit is not idle.
+
+        So it is where there is nothing but the EIE array: then no registers carry their places.
+        """
+        return not (self.config.columns or self.config.window)
+
     def elaborate(self, platform):
         m = Module()
         config, lanes, layer = self.config, self.config.lanes, self.layer
@@ -113,17 +121,25 @@ class VectorUnit(wiring.Component):
         latency = self.lookup + lane.latency + 1
         valid = Signal(latency)
         m.d.sync += valid.eq(Cat(self.sums.valid, valid))
-        place = Cat(beat.address, beat.group)
-        for n in range(latency):
-            place_q = Signal(len(place), name=f"place_{n}", reset_less=True)
-            m.d.sync += place_q.eq(place)
-            place = place_q
-        w_data = Signal(len(self.w_data), reset_less=True)
-        m.d.sync += w_data.eq(Cat(*outputs))
+        place = Cat(beat.group[: (config.groups - 1).bit_length()], beat.address)
         busy = Signal()
         m.d.sync += busy.eq(self.sums.valid | valid[:-1].any())
+        if self.counts:
+            first = place
+            place = Signal(len(first), reset_less=True)
+            with m.If(valid[-1]):
+                m.d.sync += place.eq(place + 1)
+            with m.If(~busy):
+                m.d.sync += place.eq(first)
+        else:
+            for n in range(latency):
+                place_q = Signal(len(place), name=f"place_{n}", reset_less=True)
+                m.d.sync += place_q.eq(place)
+                place = place_q
+        w_data = Signal(len(self.w_data), reset_less=True)
+        m.d.sync += w_data.eq(Cat(*outputs))
         m.d.comb += [
-            Cat(self.w_addr, self.w_group).eq(place),
+            Cat(self.w_group[: (config.groups - 1).bit_length()], self.w_addr).eq(place),
             self.w_data.eq(w_data),
             self.w_en.eq(valid[-1]),
             self.idle.eq(~(self.sums.valid | busy)),
