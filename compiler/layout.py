@@ -36,6 +36,11 @@ class Image:
         """Bytes of a pixel, up to its last channel."""
         return int(self.channels.max()) + 1
 
+    def word(self, size: int) -> int:
+        """The word, of ``size`` bytes, at which it begins."""
+        assert self.start % size == 0
+        return self.start // size
+
     def aligned(self, word: int) -> bool:
         """Whether pixels are whole words and channels follow each other from the first byte on."""
         whole = self.start % word == 0 and self.pitch % word == 0
@@ -112,7 +117,7 @@ class Layout:
     def runs(self, word: int) -> Runs | None:
         """The elements as runs that begin at whole words; None where they do not.
 
-        Elements without a gap are runs of a word, the last of which may hold bytes of no element.
+        Elements without a gap are runs of a word, or a single one if they do not fill words.
         """
         flat = self.positions.ravel()
         start, total = int(flat[0]), len(flat)
@@ -120,7 +125,8 @@ class Layout:
         if start % word:
             return None
         if not len(breaks):
-            return Runs(self.buffer, start, -(-total // word), word, word)
+            size = word if total % word == 0 else total
+            return Runs(self.buffer, start, total // size, size, -(-size // word) * word)
         size = int(breaks[0]) + 1
         pitch = int(flat[size] - start)
         if total % size or pitch % word or pitch < size:

@@ -117,8 +117,8 @@ def convolve(
     }
     return Step(
         fields=fields,
-        sources=(_place(source, word),),
-        target=_place(target, word),
+        sources=(Place(source.buffer, source.word(word)),),
+        target=Place(target.buffer, target.word(word)),
         scaling=scaling,
         bits=bits,
         cycles=cycles,
@@ -175,17 +175,13 @@ def stream(
     }
     return Step(
         fields=fields,
-        sources=(_place(source, word),),
-        target=_place(target, word),
+        sources=(Place(source.buffer, source.word(word)),),
+        target=Place(target.buffer, target.word(word)),
         scaling=scaling,
         bits=bits,
         cycles=depthwise_cycles(sizes, blocks, lines, pitch),
         weights=np.ascontiguousarray(tiles),
     )
-
-
-def _place(image: Image, word: int) -> Place:
-    return Place(image.buffer, image.start // word)
 
 
 def _blocks(lines: Int8, sizes: Sizes) -> Int8:

@@ -2,7 +2,7 @@
 
 from .ir import Graph, Node
 from .layout import Image, Layout, joined
-from .lower_copy import copy
+from .lower_copy import aligned, copy
 from .lowering import Lowering
 
 __all__ = ["concatenation", "plan_joins"]
@@ -36,7 +36,7 @@ def concatenation(low: Lowering, node: Node) -> None:
         steps = [
             step
             for name, part in zip(node.inputs, parts, strict=True)
-            for source, made in _lines(low, low.image(node, name), part)
+            for source, made in _lines(low, _source(low, node, name), part)
             for step in copy(low.sizes, node.name, source, made)
         ]
         low.add("systolic", "copy", node.name, node.output, whole, steps)
@@ -69,6 +69,13 @@ def _origin(core: Graph, name: str) -> str | None:
         if producer.op != "reshape":
             return None if producer.op == "concatenation" else name
         name = producer.inputs[0]
+
+
+def _source(low: Lowering, node: Node, name: str) -> Image:
+    """A tensor whose lines begin at words."""
+    image = low.image(node, name)
+    whole = image.width * image.pitch % low.sizes.word == 0
+    return image if whole else aligned(low, image, name)
 
 
 def _lines(low: Lowering, source: Image, part: Layout) -> list[tuple[Image, Image]]:

@@ -64,8 +64,8 @@ def window(
     }
     return Step(
         fields=fields,
-        sources=tuple(Place(image.buffer, image.start // word) for image in sources),
-        target=Place(target.buffer, target.start // word),
+        sources=tuple(Place(image.buffer, image.word(word)) for image in sources),
+        target=Place(target.buffer, target.word(word)),
         scaling=scaling,
         bits=bits,
         cycles=window_cycles(sizes, outputs, target.pixels, len(sources) * kernel[0] * kernel[1]),

@@ -46,7 +46,7 @@ def schedule(steps: Sequence[Step]) -> tuple[list[list[Fill]], list[int]]:
         missing = [half for half, table in wanted.items() if held[half] != table]
         places = []
         until = number
-        for half in sorted(missing, key=free.__getitem__, reverse=True):
+        for half in sorted(missing, key=lambda half: (free[half], half), reverse=True):
             until = _latest(steps, max(free[half], filled), until)
             places.append((until, half))
         for place, half in reversed(places):
