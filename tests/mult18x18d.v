@@ -1,5 +1,5 @@
 // The part of Lattice's MULT18X18D that hw.multiplier and hw.systolic.dual use, written after
-// FPGA-TN-02205: signed operands, registers on CLK0, the first operand's enabled by CE0 or CE1.
+// FPGA-TN-02205: signed operands, registers on CLK0, all enabled by CE0.
 module MULT18X18D #(
     parameter REG_INPUTA_CLK = "NONE", REG_INPUTA_CE = "CE0", REG_INPUTA_RST = "RST0",
     parameter REG_INPUTB_CLK = "NONE", REG_INPUTB_CE = "CE0", REG_INPUTB_RST = "RST0",
@@ -30,7 +30,7 @@ module MULT18X18D #(
   wire signed [35:0] product = SIGNEDA && SIGNEDB ? a_used * b_used : 0;
   wire signed [35:0] late = REG_PIPELINE_CLK == "CLK0" ? pipeline_q : product;
   always @(posedge CLK0) begin
-    if (RST0) a_q <= 0; else if (REG_INPUTA_CE == "CE1" ? CE1 : CE0) a_q <= a;
+    if (RST0) a_q <= 0; else if (CE0) a_q <= a;
     if (RST0) b_q <= 0; else if (CE0) b_q <= b;
     if (RST0) pipeline_q <= 0; else if (CE0) pipeline_q <= product;
     if (RST0) p_q <= 0; else if (CE0) p_q <= late;

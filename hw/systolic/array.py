@@ -1,6 +1,6 @@
 """The systolic array."""
 
-from amaranth import Module, Mux, Signal, Value, signed
+from amaranth import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -63,7 +63,7 @@ class SystolicArray(wiring.Component):
         self.rows, self.columns = rows, columns
         self.line_fed, self.taps = depthwise, taps
         self.sum_width = 16 + (rows - 1).bit_length()
-        self.latency = rows + columns + SystolicPe.LATENCY + 1
+        self.latency = self.latency_of(rows, columns)
         ports = {
             "a": In(data.ArrayLayout(signed(8), rows)),
             "swap": In(1),
@@ -78,14 +78,19 @@ class SystolicArray(wiring.Component):
             }
         super().__init__(ports)
 
+    @staticmethod
+    def latency_of(rows: int, columns: int) -> int:
+        """The latency of an array of that size."""
+        return rows + columns + SystolicPe.LATENCY + 1
+
     def elaborate(self, platform):
         m = Module()
         split = splits(platform)
         a, swap = self._skewed_rows(m)
         w, w_en = self._weights(m)
-        lines, depthwise = self._skewed_lines(m) if self.line_fed else (None, None)
+        lines = self._skewed_lines(m) if self.line_fed else []
         for column in range(self.columns):
-            above = None
+            w_above, sums_above = w[column], None
             for row in range(self.rows):
                 fed = self.line_fed and row < 3 * self.taps
                 pe = SystolicPe(row, split=split, line=fed)
@@ -94,18 +99,15 @@ class SystolicArray(wiring.Component):
                     pe.a.eq(a[row]),
                     pe.swap.eq(swap[row]),
                     pe.w_en.eq(w_en[row]),
-                    pe.w.eq(above.w_down if above else w[column]),
+                    pe.w.eq(w_above),
                 ]
-                if above:
-                    m.d.comb += pe.sums.eq(above.sums_down)
+                if row:
+                    m.d.comb += pe.sums.eq(sums_above)
                 if fed:
-                    m.d.comb += [
-                        pe.line.eq(lines[column][row // self.taps]),
-                        pe.depthwise.eq(depthwise[column]),
-                    ]
+                    m.d.comb += pe.line.eq(lines[column][row // self.taps])
                 a[row], swap[row], w_en[row] = pe.a_right, pe.swap_right, pe.w_en_right
-                above = pe
-            sums = self._resolved(m, above.sums_down, split, f"sums_{column}")
+                w_above, sums_above = pe.w_down, pe.sums_down
+            sums = self._resolved(m, sums_above, split, f"sums_{column}")
             for n, total in enumerate(sums):
                 late = _delayed(m, total, self.columns - 1 - column, f"o_{column}_{n}")
                 m.d.comb += self.o[n * self.columns + column].eq(late)
@@ -114,17 +116,18 @@ class SystolicArray(wiring.Component):
     def _skewed_rows(self, m):
         """Activations and swap for the first column: row r, r + 1 cycles later.
 
-        In a depthwise layer the rows without a line see zeros.
+        In a depthwise layer they are zeros, and otherwise the lines are: a PE need not select.
         """
         a, swaps = [], []
         swap = self.swap
+        depthwise = self.depthwise if self.line_fed else Const(0)
         for row in range(self.rows):
-            value = self.a[row]
-            if self.line_fed and row >= 3 * self.taps:
-                value = Mux(self.depthwise, 0, value)
-            a.append(_delayed(m, value, row + 1, f"a_{row}"))
+            value = _delayed(m, self.a[row], row, f"a_{row}")
+            a.append(_delayed(m, Mux(depthwise, 0, value), 1, f"a_{row}_last"))
             swap = _delayed(m, swap, 1, f"swap_{row}", reset_less=False)
             swaps.append(swap)
+            if self.line_fed:
+                depthwise = _delayed(m, depthwise, 1, f"depthwise_row_{row}")
         return a, swaps
 
     def _weights(self, m):
@@ -154,15 +157,18 @@ class SystolicArray(wiring.Component):
         return w, enables
 
     def _skewed_lines(self, m):
-        """The lines as each column sees them, column c, c + 1 cycles later, and the selection."""
-        lines, selections = [], []
-        selection = self.depthwise
+        """The lines as each column sees them, column c, c + 1 cycles later."""
+        lines = []
+        depthwise = self.depthwise
         for column in range(self.columns):
-            lines.append([_delayed(m, self.lines[n][column], column + 1, f"line_{n}_{column}")
-                          for n in range(3)])  # fmt: skip
-            selection = _delayed(m, selection, 1, f"depthwise_{column}")
-            selections.append(selection)
-        return lines, selections
+            seen = []
+            for n in range(3):
+                value = _delayed(m, self.lines[n][column], column, f"line_{n}_{column}")
+                value = Mux(depthwise, value, 0)
+                seen.append(_delayed(m, value, 1, f"line_{n}_{column}_last"))
+            lines.append(seen)
+            depthwise = _delayed(m, depthwise, 1, f"depthwise_column_{column}")
+        return lines
 
     def _resolved(self, m, sums, split, name):
         """The two sums of a column, 2 cycles after they left it."""

@@ -38,7 +38,7 @@ def products_layout(split: bool, terms: int = 1) -> data.StructLayout:
 class DualMultiplier(wiring.Component):
     """``p0 = a * w0`` and ``p1 = a * w1`` in one multiplier block of an FPGA.
 
-    Latency is :data:`LATENCY` = 3 cycles, throughput a pair of products a cycle. ``load`` takes the
+    Latency is :data:`LATENCY` = 5 cycles, throughput a pair of products a cycle. ``load`` takes the
     weights in the same cycle as the ``a`` that is the first to meet them; they stay until the next.
 
     An 18 bit block of an ECP5 multiplies ``a`` by ``(w1 << 10) + w0``. The product's low ten bits
@@ -63,7 +63,7 @@ class DualMultiplier(wiring.Component):
     p : Out(products_layout(split))
     """
 
-    LATENCY = 3
+    LATENCY = 5
 
     def __init__(self, *, split: bool = False):
         self.split = split
@@ -76,14 +76,21 @@ class DualMultiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        a = Signal(signed(8), reset_less=True)
+        w = Signal(WEIGHTS, reset_less=True)
+        m.d.sync += a.eq(self.a)
+        with m.If(self.load):
+            m.d.sync += w.eq(self.w)
         if self.split and splits(platform):
-            self._ecp5(m)
+            self._ecp5(m, a, w)
             return m
+        s2_a, s2_w = Signal.like(a), Signal.like(w)
+        m.d.sync += [s2_a.eq(a), s2_w.eq(w)]
         p0, p1 = Signal(signed(16)), Signal(signed(16))
         if isinstance(platform, LatticeICE40Platform):
-            self._ice40(m, p0, p1)
+            self._ice40(m, s2_a, s2_w, p0, p1)
         else:
-            self._inferred(m, p0, p1)
+            self._inferred(m, s2_a, s2_w, p0, p1)
         if self.split:
             high = Signal(signed(6), reset_less=True)
             m.d.sync += high.eq(p0[10:].as_signed())
@@ -96,20 +103,23 @@ class DualMultiplier(wiring.Component):
             m.d.comb += [self.p.p0.eq(p0), self.p.p1.eq(p1)]
         return m
 
-    def _inferred(self, m, p0, p1):
-        a = Signal(signed(8), reset_less=True)
-        m.d.sync += a.eq(self.a)
-        for n, (weight, p) in enumerate(((self.w.w0, p0), (self.w.w1, p1))):
-            w = Signal(signed(8), name=f"w{n}", reset_less=True)
-            product = Signal(signed(16), name=f"product{n}", reset_less=True)
-            out = Signal(signed(16), name=f"out{n}", reset_less=True)
-            with m.If(self.load):
-                m.d.sync += w.eq(weight)
-            m.d.sync += [product.eq(a * w), out.eq(product)]
-            m.d.comb += p.eq(out)
+    def _inferred(self, m, a, w, p0, p1):
+        s3_a = Signal.like(a)
+        m.d.sync += s3_a.eq(a)
+        for n, (weight, p) in enumerate(((w.w0, p0), (w.w1, p1))):
+            s3_w, s4_p, s5_p = (
+                Signal(value.shape(), name=f"s{stage}_{name}{n}", reset_less=True)
+                for stage, name, value in ((3, "w", weight), (4, "p", p), (5, "p", p))
+            )
+            m.d.sync += [s3_w.eq(weight), s4_p.eq(s3_a * s3_w), s5_p.eq(s4_p)]
+            m.d.comb += p.eq(s5_p)
 
-    def _ecp5(self, m):
+    def _ecp5(self, m, a, w):
         """MULT18X18D with all of its registers. Source: Lattice FPGA-TN-02205, ECP5 sysDSP guide.
+
+        Registers of the fabric stand in front of them and behind, for a block is often far away.
+        None of its own has an enable: the blocks of a group share four, so that one that is used by
+        few would say which blocks may be neighbours.
 
         Beside it, the low five bits of p1 and whether p0 comes from two negative factors: that
         tells a ``high`` of 16, which only -128 * -128 has, from -16.
@@ -117,18 +127,18 @@ class DualMultiplier(wiring.Component):
         product = Signal(36)
         wide, a_wide = Signal(18), Signal(signed(18))
         m.d.comb += [
-            wide.eq(Cat(self.w.w0, self.w.w0[7], self.w.w0[7], self.w.high)),
-            a_wide.eq(self.a),
+            wide.eq(Cat(w.w0, w.w0[7], w.w0[7], w.high)),
+            a_wide.eq(a),
         ]
         ports = {}
         for n in range(18):
             ports |= {f"i_A{n}": wide[n], f"i_B{n}": a_wide[n]}
         for n in range(36):
             ports[f"o_P{n}"] = product[n]
-        for register, enable in (("INPUTA", 1), ("INPUTB", 0), ("PIPELINE", 0), ("OUTPUT", 0)):
+        for register in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT"):
             ports |= {
                 f"p_REG_{register}_CLK": "CLK0",
-                f"p_REG_{register}_CE": f"CE{enable}",
+                f"p_REG_{register}_CE": "CE0",
                 f"p_REG_{register}_RST": "RST0",
             }
         m.submodules.block = Instance(
@@ -136,7 +146,6 @@ class DualMultiplier(wiring.Component):
             **ports,
             i_CLK0=ClockSignal(),
             i_CE0=Const(1),
-            i_CE1=self.load,
             i_RST0=Const(0),
             i_SIGNEDA=Const(1),
             i_SIGNEDB=Const(1),
@@ -144,46 +153,44 @@ class DualMultiplier(wiring.Component):
             i_SOURCEB=Const(0),
         )
 
-        s1_a, s1_w = Signal(5, reset_less=True), Signal(5, reset_less=True)
-        s1_a_negative, s1_w0_negative = Signal(reset_less=True), Signal(reset_less=True)
-        m.d.sync += [s1_a.eq(self.a), s1_a_negative.eq(self.a[7])]
-        with m.If(self.load):
-            m.d.sync += [s1_w.eq(self.w.w1), s1_w0_negative.eq(self.w.w0[7])]
-
         def rows(low, high, width):
-            parts = [Mux(s1_w[i], s1_a << (i - low), 0)[:width] for i in range(low, high)]
+            """The bits ``low`` up to ``high`` of w1, times a, shifted down by ``low``."""
+            parts = [Mux(w.w1[i], a << (i - low), 0)[:width] for i in range(low, high)]
             total = parts[0]
             for part in parts[1:]:
                 total = total + part
             return total
 
         s2_below, s2_above = Signal(5, reset_less=True), Signal(3, reset_less=True)
-        s3_p1 = Signal(5, reset_less=True)
-        s2_positive, s3_positive = Signal(reset_less=True), Signal(reset_less=True)
+        s3_p1, s4_p1, s5_p1 = (Signal(5, name=f"s{n}_p1", reset_less=True) for n in (3, 4, 5))
+        positive = [Signal(name=f"s{n}_positive", reset_less=True) for n in (2, 3, 4, 5)]
+        s5_product = Signal(25, reset_less=True)
         m.d.sync += [
             s2_below.eq(rows(0, 2, 5)),
             s2_above.eq(rows(2, 5, 3)),
-            s2_positive.eq(s1_a_negative & s1_w0_negative),
             s3_p1.eq(s2_below + (s2_above << 2)),
-            s3_positive.eq(s2_positive),
+            s4_p1.eq(s3_p1),
+            s5_p1.eq(s4_p1),
+            Cat(positive).eq(Cat(a[7] & w.w0[7], positive[:-1])),
+            s5_product.eq(product),
         ]
         difference = Signal(5)
         high = Signal(signed(6), reset_less=True)
-        m.d.comb += difference.eq(product[10:15] - s3_p1)
-        m.d.sync += high.eq(Cat(difference, difference[4] & ~s3_positive))
+        m.d.comb += difference.eq(s5_product[10:15] - s5_p1)
+        m.d.sync += high.eq(Cat(difference, difference[4] & ~positive[-1]))
         m.d.comb += [
-            self.p.low.eq(product[:10]),
-            self.p.far.eq(product[10:25].as_signed()),
+            self.p.low.eq(s5_product[:10]),
+            self.p.far.eq(s5_product[10:].as_signed()),
             self.p.high.eq(high),
         ]
 
-    def _ice40(self, m, p0, p1):
+    def _ice40(self, m, a, w, p0, p1):
         """SB_MAC16 as two 8x8. Source: Lattice FPGA-TN-02007, DSP function usage guide for iCE40.
 
         The third register is that of the adder, which adds C and D, both zero.
         """
         zeros = (
-            *("AHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT"),
+            *("AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT"),
             *("OLOADTOP", "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT"),
             *("CI", "ACCUMCI", "SIGNEXTIN"),
         )
@@ -205,9 +212,8 @@ class DualMultiplier(wiring.Component):
             p_B_SIGNED=Const(1, 1),
             i_CLK=ClockSignal(),
             i_CE=Const(1),
-            i_A=Cat(self.a, self.a),
-            i_B=Cat(self.w.w0, self.w.w1),
-            i_BHOLD=~self.load,
+            i_A=Cat(a, a),
+            i_B=Cat(w.w0, w.w1),
             i_C=Const(0, 16),
             i_D=Const(0, 16),
             **{f"i_{name}": Const(0) for name in zeros},

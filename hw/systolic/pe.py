@@ -1,6 +1,6 @@
 """One processing element of the systolic array."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,8 +13,8 @@ class SystolicPe(wiring.Component):
     """Multiplies the activations that pass by its two weights and adds to the sums that pass.
 
     Activations, ``swap`` and ``w_en`` go on to the right, weights and sums down, each a cycle
-    later. An activation is in the sums that leave :data:`LATENCY` = 4 cycles later, so those that
-    it is added to come in 3 cycles after it. (Of split sums, ``high`` is a cycle later.)
+    later. An activation is in the sums that leave :data:`LATENCY` = 6 cycles later, so those that
+    it is added to come in 5 cycles after it. (Of split sums, ``high`` is a cycle later.)
 
     ``w_en`` takes the weights from above into the shadow register, from where ``swap`` takes them
     into use, beginning with the activation that comes with it. Both may come at once.
@@ -26,7 +26,7 @@ class SystolicPe(wiring.Component):
     split : bool
         See :class:`.dual.DualMultiplier`.
     line : bool
-        Let the activation come from ``line`` where ``depthwise`` is high.
+        A second way in for activations: what is on ``a`` or on ``line``, the other being zero.
     """
 
     LATENCY = DualMultiplier.LATENCY + 1
@@ -49,13 +49,14 @@ class SystolicPe(wiring.Component):
             "sums_down": Out(products_layout(split, above + 1)),
         }
         if line:
-            ports |= {"line": In(signed(8)), "depthwise": In(1)}
+            ports["line"] = In(signed(8))
         super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
         a = Signal(signed(8), reset_less=True)
-        swap, w_en = Signal(), Signal()
+        # Every PE its own: merged with those that are equal, they would cross the whole array.
+        swap, w_en = Signal(attrs={"keep": 1}), Signal(attrs={"keep": 1})
         m.d.sync += [a.eq(self.a), swap.eq(self.swap), w_en.eq(self.w_en)]
         m.d.comb += [self.a_right.eq(a), self.swap_right.eq(swap), self.w_en_right.eq(w_en)]
 
@@ -66,7 +67,7 @@ class SystolicPe(wiring.Component):
 
         m.submodules.multiplier = multiplier = DualMultiplier(split=self.split)
         m.d.comb += [
-            multiplier.a.eq(Mux(self.depthwise, self.line, self.a) if self.line_fed else self.a),
+            multiplier.a.eq(self.a | self.line if self.line_fed else self.a),
             multiplier.w.eq(shadow),
             multiplier.load.eq(self.swap),
         ]
