@@ -8,7 +8,7 @@ from .steps import Sizes
 
 __all__ = ["best_tile", "conv_cycles", "depthwise_cycles", "matrix_cycles", "window_cycles"]
 
-DESCRIPTOR = 60  # cycles of a descriptor beside its engine's arithmetic
+DESCRIPTOR = 60  # cycles of a descriptor beside its engine's arithmetic and the last drain
 DRAIN = 30  # the same of a pass of the EIE array, whose drain follows
 
 
@@ -18,13 +18,12 @@ def conv_cycles(sizes: Sizes, tile: int, pixels: int, taps: int, outputs: int) -
     A tile of weights stays for as many cycles as there are pixels, but at least as long as the
     next one takes to load. Sums are drained while the next are made.
     """
-    reload = sizes.word + sizes.columns + 4
     blocks = -(-outputs // sizes.tile_outputs)
     counts = np.full(-(-pixels // tile), tile)
     counts[-1] = pixels - tile * (len(counts) - 1)
     beats = np.full(blocks, sizes.tile_outputs // sizes.lanes)
     beats[-1] = -(-(outputs - sizes.tile_outputs * (blocks - 1)) // sizes.lanes)
-    busy = np.repeat(taps * np.maximum(counts, reload), blocks)
+    busy = np.repeat(taps * np.maximum(counts, sizes.word), blocks)
     drain = (counts[:, None] * beats).ravel()
     return int(busy[0] + np.maximum(busy[1:], drain[:-1]).sum() + drain[-1]) + DESCRIPTOR
 
@@ -38,8 +37,11 @@ def best_tile(sizes: Sizes, pixels: int, taps: int, outputs: int) -> tuple[int, 
 
 
 def depthwise_cycles(sizes: Sizes, blocks: int, lines: int, pitch: int) -> int:
-    """A depthwise convolution that streams ``lines`` of ``pitch`` pixels for each block."""
-    return blocks * (lines * pitch + sizes.line_taps + 10) + DESCRIPTOR
+    """A depthwise convolution that streams ``lines`` of ``pitch`` pixels for each block.
+
+    Meanwhile the next block's weights are loaded, which takes a few cycles more than they have rows.
+    """
+    return blocks * max(lines * pitch + sizes.line_taps, sizes.word + 9) + DESCRIPTOR
 
 
 def window_cycles(sizes: Sizes, outputs: int, pixels: int, taps: int) -> int:

@@ -29,11 +29,10 @@ class Sequencer(wiring.Component):
     """Fetch a descriptor, start its engine, wait for it, until the program's ``END``.
 
     ``TABLE`` waits until the last table is filled, starts the filling of its own and is not waited
-    for. A descriptor whose engine was not
-    built ends the program as ``END`` does.
+    for. A descriptor whose engine was not built ends the program as ``END`` does.
 
-    A descriptor takes ``Config.descriptor_words`` + 3 cycles until its engine starts. ``cycles``
-    counts from ``start`` to the last write.
+    A descriptor takes ``Config.descriptor_words`` + 3 cycles until its engine starts; one of 16
+    words is fetched while the one before it runs, and then takes 2. ``cycles`` counts from ``start`` to the last write.
 
     Members
     -------
@@ -96,8 +95,12 @@ class Sequencer(wiring.Component):
         ]
 
         # The first word has the most significant bits. Each has registers of its own, so that bits
-        # which this configuration does not use take none.
+        # which this configuration does not use take none. Long descriptors are fetched ahead.
+        ahead = size > 8
         words = [Signal(WORD_BITS, name=f"word_{n}", reset_less=True) for n in range(size)]
+        fetched = words
+        if ahead:
+            fetched = [Signal(WORD_BITS, name=f"next_{n}", reset_less=True) for n in range(size)]
         whole = Signal(8 * DESCRIPTOR_BYTES)
         m.d.comb += [
             whole[len(whole) - WORD_BITS * size :].eq(Cat(*reversed(words))),
@@ -107,14 +110,23 @@ class Sequencer(wiring.Component):
         address = Signal(program.r_addr.shape())
         count = Signal(bits_for(size))
         arriving = Signal(size)
-        m.d.comb += program.r_addr.eq(address)
+        fetch = Signal()
+        complete = Signal()
+        m.d.comb += [
+            program.r_addr.eq(address),
+            program.r_en.eq(fetch & (count != size)),
+            complete.eq((count == size) & ~arriving.any()),
+        ]
         m.d.sync += arriving.eq(Mux(program.r_en, 1 << count, 0))
-        for word, arrives in zip(words, arriving, strict=True):
+        with m.If(program.r_en):
+            m.d.sync += [count.eq(count + 1), address.eq(address + 1)]
+        for word, arrives in zip(fetched, arriving, strict=True):
             with m.If(arrives):
                 m.d.sync += word.eq(program.r_data)
 
         m.d.comb += self.busy.eq(1)
-        with m.FSM():
+        with m.FSM() as fsm:
+            m.d.comb += fetch.eq(self.busy if ahead else fsm.ongoing("FETCH"))
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(0)
                 m.d.sync += [address.eq(0), count.eq(0)]
@@ -122,11 +134,10 @@ class Sequencer(wiring.Component):
                     m.d.sync += self.cycles.eq(0)
                     m.next = "FETCH"
             with m.State("FETCH"):
-                with m.If(count != size):
-                    m.d.comb += program.r_en.eq(1)
-                    m.d.sync += [count.eq(count + 1), address.eq(address + 1)]
-                with m.Elif(~arriving.any()):
+                with m.If(complete):
                     m.d.sync += count.eq(0)
+                    if ahead:
+                        m.d.sync += [a.eq(b) for a, b in zip(words, fetched, strict=True)]
                     m.next = "DECODE"
             with m.State("DECODE"):
                 m.next = "IDLE"
