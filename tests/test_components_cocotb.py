@@ -36,6 +36,7 @@ def rom_by_bits(contents):
 CASES = [
     ("requantize", lambda **s: Requantize(Config(**s)), dict(acc_width=24)),
     ("requantize", lambda **s: Requantize(Config(**s)), dict(left_shift_bits=3)),
+    ("requantize", lambda **s: Requantize(Config(**s)), dict(lane_blocks=2)),
     (
         "vector_unit",
         lambda **s: VectorUnit(small(**s)),
@@ -45,6 +46,11 @@ CASES = [
         "vector_unit",
         lambda **s: VectorUnit(small(**s)),
         dict(act_word=1, record_depth=16, left_shift_bits=2, acc_width=24),
+    ),
+    (
+        "vector_unit",
+        lambda **s: VectorUnit(small(**s)),
+        dict(pes=0, lanes=4, act_word=8, columns=4, record_depth=16, lane_blocks=2),
     ),
     ("scanner", lambda **s: Scanner(small(**s)), dict(act_word=1)),
     ("scanner", lambda **s: Scanner(small(**s)), dict(act_word=8)),
@@ -61,12 +67,22 @@ CASES = [
     ),
     ("eie_array", lambda **s: EieArray(small(**s)), dict(pes=4, lanes=4, sparse=False)),
     ("sequencer", lambda **s: Sequencer(small(**s)), dict(program_depth=4)),
+    (
+        "sequencer",
+        lambda **s: Sequencer(small(**s)),
+        dict(program_depth=6, act_word=2, columns=1, line_depth=9, window=True, tables=1),
+    ),
     ("uart", Uart, dict(divisor=5)),
     ("framer", Framer, {}),
     ("deframer", lambda **s: Deframer(small(**s)), dict(frame_bytes=16)),
     ("rom", rom_by_bits, dict(contents=bytes(range(3, 250, 7)).hex())),
     ("rom", lambda contents: rom.Rom(bytes.fromhex(contents)), dict(contents="00ff807e0123")),
     ("activations", lambda **s: Activations(small(**s)), dict(lanes=2, act_word=8, act_depth=8)),
+    (
+        "activations",
+        lambda **s: Activations(small(**s)),
+        dict(pes=0, lanes=2, act_word=8, columns=2, act_depth=8),
+    ),
     ("activations", Bank, dict(width=13, depth=16)),
 ]
 

@@ -14,10 +14,15 @@ CONFIGS = [
     dict(pes=8, lanes=4, code_bits=8, acc_rows=16, weight_depth=640, huffman_bits=10),
     dict(pes=8, lanes=1, code_bits=4, acc_rows=13, weight_depth=600, huffman_bits=8),
     dict(pes=4, lanes=2, code_bits=8, acc_rows=16, weight_depth=640, sparse=False),
-]
+    dict(
+        pes=4, lanes=4, code_bits=4, acc_rows=16, weight_depth=640, huffman_bits=8, act_word=8,
+        columns=4, tile_depth=50, window=True, tables=3,
+    ),
+    dict(pes=0, lanes=4, act_word=8, columns=4, tile_depth=50, window=True, tables=1),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("changes", CONFIGS, ids=["int8", "codebook", "dense"])
+@pytest.mark.parametrize("changes", CONFIGS, ids=["int8", "codebook", "dense", "all", "no PEs"])
 def test_fills_the_memories(changes, tmp_path):
     changes = dict(pointer_depth=64) | changes
     source = to_verilog(Loader(small(**changes)), "loader")

@@ -14,7 +14,8 @@ async def reads_what_was_written(dut, gap, stall):
     width = len(dut.w_data)
     groups = len(dut.r_data) // width
     depth = 1 << len(dut.r_addr)
-    w_group = getattr(dut, "w_group", None)
+    size = len(dut.r_data) // 8
+    w_group, r_offset = getattr(dut, "w_group", None), getattr(dut, "r_offset", None)
     for port in (dut.r_en, dut.w_en):
         port.value = 0
     await start(dut)
@@ -31,13 +32,21 @@ async def reads_what_was_written(dut, gap, stall):
         if w_group is not None:
             w_group.value = group
         address = rng.randrange(depth)
-        reads = reads and not fresh and not (writes and address == row)
+        offset = 0 if r_offset is None else rng.randrange(size) if address < depth - 1 else 0
+        touched = {address, address + (offset > 0)}
+        reads = reads and not fresh and not (writes and row in touched)
         dut.r_en.value, dut.r_addr.value = reads, address
+        if r_offset is not None:
+            r_offset.value = offset
         await RisingEdge(dut.clk)
         assert expected is None or dut.r_data.value == expected
         if reads:
-            parts = [rows[address, n] for n in range(groups)]
-            expected = sum(part << n * width for n, part in enumerate(parts))
+            here, behind = (
+                sum(rows[word, n] << n * width for n in range(groups)) if word < depth else 0
+                for word in (address, address + 1)
+            )
+            low = (1 << 8 * offset) - 1  # bytes of the next word
+            expected = here & ~low | behind & low
         if writes:
             rows[row, group] = word
             fresh = fresh[1:]

@@ -16,21 +16,23 @@ LATENCY = Requantize(CONFIG).latency
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-@cocotb.parametrize(RATES, rounding=["single", "double"])
-async def equals_golden(dut, gap, stall, rounding):
+@cocotb.parametrize(RATES, rounding=["single", "double"], small=[0, 1])
+async def equals_golden(dut, gap, stall, rounding, small):
     rng, numbers = generators()
     zero, low = rng.randrange(-128, 128), rng.randrange(-128, 0)
     high = rng.randrange(low, 128)
     dut.zero.value, dut.low.value, dut.high.value = zero, low, high
     dut.double_round.value = rounding == "double"
+    dut.small.value = small
     await start(dut)
-    inputs = list(cases(numbers, CONFIG.acc_width, CONFIG.left_shift_bits, 600))
+    inputs = list(cases(numbers, CONFIG.acc_width, CONFIG.left_shift_bits, 600, small))
     marks, outputs = [], []
     for case in inputs:
         for counts in [False] * (rng.random() < gap) + [True]:
             acc, bias, multiplier, shift = case if counts else rng.choice(inputs)
             dut.acc.value, dut.bias.value = acc, bias
-            record = {"multiplier": multiplier - (1 << 30), "shift": shift}
+            field = multiplier if small else multiplier - (1 << 30)
+            record = {"multiplier": field, "shift": shift}
             dut.record.value = pack(record_layout(), record)
             await RisingEdge(dut.clk)
             marks.append(counts)

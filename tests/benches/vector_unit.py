@@ -1,36 +1,21 @@
-"""cocotb bench of the vector unit: an engine that takes places and gives sums when it likes."""
+"""cocotb bench of the vector unit: beats of random layers, presented when it pleases."""
 
 import cocotb
 import numpy as np
-from amaranth import signed
-from amaranth.lib import data
-from bench_support import RATES, generators, pulse, settings, until, write
+from bench_support import RATES, generators, settings, until, write
 from cocotb.triggers import RisingEdge
 from eie_model import small
 
 from prunus.hw.bus import Target
 from prunus.hw.descriptor import descriptor_layout
-from prunus.hw.location import location_layout
+from prunus.hw.vector.beat import beat_layout
 from prunus.hw.vector.unit import LAYER_FIELDS
-from prunus.sim.benches.streams import Sink, Source, pack, start, unpack
+from prunus.sim.benches.streams import pack, start
 from prunus.sim.ops import requantize
 
 CONFIG = small(**settings())
 LANES = CONFIG.lanes
 LAYER = descriptor_layout(LAYER_FIELDS)
-SUMS = data.ArrayLayout(signed(32), LANES)
-
-
-async def engine(dut, places, sums, accs):
-    """Answers every beat of places with the contents of ``accs``."""
-    answered = 0
-    while True:
-        while answered == len(places.received):
-            await RisingEdge(dut.clk)
-        beat = unpack(location_layout(CONFIG), places.received[answered])
-        answered += 1
-        values = [int(accs[LANES * p["pe"] + lane, p["row"]]) for lane, p in enumerate(beat)]
-        await sums.send([pack(SUMS, values)])
 
 
 async def memory(dut, written):
@@ -43,80 +28,85 @@ async def memory(dut, written):
             written.append((int(dut.w_addr.value), int(dut.w_group.value), group))
 
 
-class Pass:
-    """A random layer: where its accumulators are, how they are scaled, what must be written."""
+class Layer:
+    """A random layer: its beats, how they are scaled, what must be written."""
 
-    def __init__(self, numbers, accs, double_round, per_channel):
-        pes, rows = accs.shape
-        most = min(CONFIG.channel_depth, CONFIG.record_depth) - 2
-        self.beats = int(numbers.integers(1, most + 1))
-        count = self.beats * LANES
+    def __init__(self, numbers, double_round, per_channel, small):
+        words = min(CONFIG.channel_depth, CONFIG.record_depth) - 2
         # Sums of some width, and a shift that brings them to about 8 bits.
         width = int(numbers.integers(7, CONFIG.acc_width - 1))
-        accs[:] = numbers.integers(-(1 << width - 1), 1 << width - 1, accs.shape)
         lowest = -((1 << CONFIG.left_shift_bits) - 1)
-        self.shift = np.clip(width - 8 + numbers.integers(-3, 3, count), lowest, 31)
-        self.multiplier = numbers.integers(1 << 30, 1 << 31, count)
-        if not per_channel:
-            self.shift = np.resize(self.shift[:LANES], count)
-            self.multiplier = np.resize(self.multiplier[:LANES], count)
-        self.bias = numbers.integers(-(1 << width - 1), 1 << width - 1, count)
-        self.pe = numbers.integers(0, pes // LANES, count)
-        self.row = numbers.integers(0, rows, count)
+        shape = words, LANES
+        self.shift = np.clip(width - 8 - small + numbers.integers(-3, 3, shape), lowest, 31)
+        self.field = numbers.integers(0, 1 << 30, shape)
+        self.bias = numbers.integers(-(1 << width - 1), 1 << width - 1, shape)
         low, high = sorted(numbers.integers(-128, 128, 2).tolist())
         self.layer = {
             "double_round": double_round,
             "per_channel": per_channel,
-            "out_base": int(numbers.integers(0, CONFIG.act_depth - self.beats)),
-            "outputs": count - int(numbers.integers(0, LANES)),
+            "small": small,
             "out_zero": int(numbers.integers(-128, 128)),
             "clamp_min": low,
             "clamp_max": high,
-            "channel_base": int(numbers.integers(0, CONFIG.channel_depth - self.beats)),
-            "record_base": int(numbers.integers(0, CONFIG.record_depth - self.beats)),
+            "channel_base": int(numbers.integers(0, CONFIG.channel_depth - words)),
+            "record_base": int(numbers.integers(0, CONFIG.record_depth - words)),
         }
-        values = accs[LANES * self.pe + np.arange(count) % LANES, self.row] + self.bias
-        rounding = "double" if double_round else "single"
-        out = requantize(
-            values, self.multiplier, -self.shift, rounding, self.layer["out_zero"], low, high
-        )
-        first = self.layer["out_base"] * CONFIG.groups
-        self.expected = [
-            (*divmod(first + n, CONFIG.groups), group)
-            for n, group in enumerate(out.reshape(-1, LANES).tolist())
-        ]
+        self.beats, self.expected = [], []
+        neighbours = not (CONFIG.columns or CONFIG.window)
+        first = int(numbers.integers(0, CONFIG.act_depth - 16))
+        for n in range(int(numbers.integers(1, 17))):
+            address = int(numbers.integers(CONFIG.act_depth))
+            group = int(numbers.integers(CONFIG.groups))
+            if neighbours:
+                address, group = first + n // CONFIG.groups, n % CONFIG.groups
+            channel = int(numbers.integers(words))
+            accs = numbers.integers(-(1 << width - 1), 1 << width - 1, LANES)
+            beat = {"sums": accs.tolist(), "channel": channel, "address": address, "group": group}
+            self.beats.append(beat)
+            record = channel if per_channel else 0
+            out = requantize(
+                accs + self.bias[channel],
+                self.field[record] + (0 if small else 1 << 30),
+                -self.shift[record],
+                "double" if double_round else "single",
+                self.layer["out_zero"],
+                low,
+                high,
+            )
+            self.expected.append((address, group, out.tolist()))
 
     def writes(self):
         """What the loader puts on the bus."""
-        count = self.beats * LANES
-        for n in range(count):
-            place = int(self.pe[n]) << CONFIG.row_bits | int(self.row[n])
-            channel = place << 32 | int(self.bias[n]) & 0xFFFFFFFF
-            address = self.layer["channel_base"] + n // LANES
-            yield Target.CHANNEL, n % LANES, address, channel
-        for n in range(count if self.layer["per_channel"] else LANES):
-            record = (int(self.shift[n]) & 0x3F) << 30 | int(self.multiplier[n]) - (1 << 30)
-            yield Target.RECORD, n % LANES, self.layer["record_base"] + n // LANES, record
+        for (n, lane), bias in np.ndenumerate(self.bias):
+            place = 0x5A5 & ((1 << CONFIG.row_bits + CONFIG.pe_bits) - 1)
+            channel = place << 32 | int(bias) & 0xFFFFFFFF
+            yield Target.CHANNEL, lane, self.layer["channel_base"] + n, channel
+        for (n, lane), field in np.ndenumerate(self.field):
+            record = (int(self.shift[n, lane]) & 0x3F) << 30 | int(field)
+            yield Target.RECORD, lane, self.layer["record_base"] + n, record
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 @cocotb.parametrize(RATES)
 async def writes_what_golden_gives(dut, gap, stall):
     rng, numbers = generators()
-    dut.start.value = dut.bus__valid.value = 0
-    places = Sink(dut, "locate", rng=rng, stall=stall)
-    sums = Source(dut, "sums", rng=rng, gap=gap)
+    dut.bus__valid.value = dut.sums__valid.value = 0
     await start(dut)
-    accs = np.zeros((CONFIG.pes, CONFIG.acc_rows), dtype=np.int64)
     written = []
-    cocotb.start_soon(engine(dut, places, sums, accs))
     cocotb.start_soon(memory(dut, written))
     for n in range(8):
-        one = Pass(numbers, accs, n & 1, n >> 1 & 1)
-        await write(dut, one.writes(), rng=rng, gap=gap)
-        dut.layer.value = pack(LAYER, one.layer)
+        layer = Layer(numbers, n & 1, n >> 1 & 1, n >> 2 & 1)
+        await write(dut, layer.writes(), rng=rng, gap=gap)
+        dut.layer.value = pack(LAYER, layer.layer)
         written.clear()
-        await pulse(dut, dut.start)
-        assert dut.done.value == 0
-        await until(dut, dut.done)
-        assert written == one.expected
+        for beat in layer.beats:
+            while rng.random() < stall:
+                await RisingEdge(dut.clk)
+            dut.sums__p.value = pack(beat_layout(CONFIG), beat)
+            dut.sums__valid.value = 1
+            await RisingEdge(dut.clk)
+            assert dut.idle.value == 0
+            dut.sums__valid.value = 0
+        await RisingEdge(dut.clk)
+        await until(dut, dut.idle)
+        assert written == layer.expected
