@@ -32,7 +32,8 @@ class Sequencer(wiring.Component):
     for. A descriptor whose engine was not built ends the program as ``END`` does.
 
     A descriptor takes ``Config.descriptor_words`` + 3 cycles until its engine starts; one of 16
-    words is fetched while the one before it runs, and then takes 2. ``cycles`` counts from ``start`` to the last write.
+    words is fetched while the one before it runs, and then takes 2. ``cycles`` counts from
+    ``start`` to the last write.
 
     Members
     -------
