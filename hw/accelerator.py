@@ -133,8 +133,8 @@ class Accelerator(wiring.Component):
                 sequencer.table_busy.eq(window.table_busy),
             ]
 
-        # One engine runs at a time. Its are the sums, and the reads of the activation memory, which is
-        # the host's while nothing runs; there are none of either in the cycle of its start.
+        # One engine runs at a time. Its are the sums, and the reads of the activation memory, which
+        # is the host's while nothing runs; there are none of either in the cycle of its start.
         running = Signal(range(max(2, len(built))), reset_less=True)
         with m.Switch(sequencer.layer.op):
             for n, ops in enumerate(engines(config).values()):
