@@ -8,7 +8,10 @@ from .steps import Sizes
 
 __all__ = ["best_tile", "conv_cycles", "depthwise_cycles", "matrix_cycles", "window_cycles"]
 
-DESCRIPTOR = 60  # cycles of a descriptor beside its engine's arithmetic and the last drain
+# Cycles of a descriptor beside its engine's arithmetic and the last drain.
+CONVOLUTION, STREAM, WINDOW = 70, 63, 33
+# From a bank's last product to its first drain, and back, beside the rows of the array.
+EMPTY = 24
 DRAIN = 30  # the same of a pass of the EIE array, whose drain follows
 
 
@@ -16,7 +19,9 @@ def conv_cycles(sizes: Sizes, tile: int, pixels: int, taps: int, outputs: int) -
     """A convolution, ``tile`` pixels at a time; ``taps`` tiles of weights make an output.
 
     A tile of weights stays for as many cycles as there are pixels, but at least as long as the
-    next one takes to load. Sums are drained while the next are made.
+    next one takes to load. Sums are drained from one bank of accumulators while the other one's are
+    made; between a bank's last product and its first drain, and the other way round, the pipeline
+    has to empty.
     """
     blocks = -(-outputs // sizes.tile_outputs)
     counts = np.full(-(-pixels // tile), tile)
@@ -25,7 +30,10 @@ def conv_cycles(sizes: Sizes, tile: int, pixels: int, taps: int, outputs: int) -
     beats[-1] = -(-(outputs - sizes.tile_outputs * (blocks - 1)) // sizes.lanes)
     busy = np.repeat(taps * np.maximum(counts, sizes.word), blocks)
     drain = (counts[:, None] * beats).ravel()
-    return int(busy[0] + np.maximum(busy[1:], drain[:-1]).sum() + drain[-1]) + DESCRIPTOR
+    spent = np.maximum(busy[1:], drain[:-1])
+    # The third unit of work is the first that waits for a bank to be free again.
+    spent[1:] = np.maximum(spent[1:], (busy[2:] + drain[1:-1] + sizes.word + EMPTY + 1) // 2)
+    return int(busy[0] + spent.sum() + drain[-1]) + CONVOLUTION
 
 
 def best_tile(sizes: Sizes, pixels: int, taps: int, outputs: int) -> tuple[int, int]:
@@ -39,9 +47,9 @@ def best_tile(sizes: Sizes, pixels: int, taps: int, outputs: int) -> tuple[int, 
 def depthwise_cycles(sizes: Sizes, blocks: int, lines: int, pitch: int) -> int:
     """A depthwise convolution that streams ``lines`` of ``pitch`` pixels for each block.
 
-    Meanwhile the next block's weights are loaded, which takes a few cycles more than they have rows.
+    Meanwhile the next block's weights are loaded: a few cycles more than they have rows.
     """
-    return blocks * max(lines * pitch + sizes.line_taps, sizes.word + 9) + DESCRIPTOR
+    return blocks * max(lines * pitch + sizes.line_taps, sizes.word + 9) + STREAM
 
 
 def window_cycles(sizes: Sizes, outputs: int, pixels: int, taps: int) -> int:
@@ -50,7 +58,7 @@ def window_cycles(sizes: Sizes, outputs: int, pixels: int, taps: int) -> int:
     cycles = whole * max(taps, sizes.word // sizes.lanes)
     if rest:
         cycles += max(taps, -(-rest // sizes.lanes))
-    return pixels * cycles + DESCRIPTOR
+    return pixels * cycles + WINDOW
 
 
 def matrix_cycles(passes: Iterable[tuple[int, int]], columns: int, lanes: int) -> int:
