@@ -81,7 +81,7 @@ class SystolicArray(wiring.Component):
     @staticmethod
     def latency_of(rows: int, columns: int) -> int:
         """The latency of an array of that size."""
-        return rows + columns + SystolicPe.LATENCY + 1
+        return rows + columns + SystolicPe.LATENCY
 
     def elaborate(self, platform):
         m = Module()
@@ -114,7 +114,7 @@ class SystolicArray(wiring.Component):
         return m
 
     def _skewed_rows(self, m):
-        """Activations and swap for the first column: row r, r + 1 cycles later.
+        """Activations and swap for the first column: row r, r cycles later.
 
         In a depthwise layer they are zeros, and otherwise the lines are: a PE need not select.
         """
@@ -123,9 +123,9 @@ class SystolicArray(wiring.Component):
         depthwise = self.depthwise if self.line_fed else Const(0)
         for row in range(self.rows):
             value = _delayed(m, self.a[row], row, f"a_{row}")
-            a.append(_delayed(m, Mux(depthwise, 0, value), 1, f"a_{row}_last"))
-            swap = _delayed(m, swap, 1, f"swap_{row}", reset_less=False)
+            a.append(Mux(depthwise, 0, value))
             swaps.append(swap)
+            swap = _delayed(m, swap, 1, f"swap_{row}", reset_less=False)
             if self.line_fed:
                 depthwise = _delayed(m, depthwise, 1, f"depthwise_row_{row}")
         return a, swaps
@@ -147,13 +147,11 @@ class SystolicArray(wiring.Component):
             packed = Signal(WEIGHTS, name=f"w_{column}", reset_less=True)
             m.d.sync += [packed[name].eq(value) for name, value in pack(*pair).items()]
             w.append(packed)
-        enables = []
-        valid = self.w_valid
-        for row in range(self.rows):
-            enable = _delayed(m, valid, 1, f"w_en_{row}", reset_less=False)
+        enables = [self.w_valid]
+        for row in range(self.rows - 1):
+            passes = enables[row] & (last != row)
+            enables.append(_delayed(m, passes, 1, f"w_en_{row}", reset_less=False))
             last = _delayed(m, last, 1, f"w_last_{row}")
-            valid = enable & (last != row)
-            enables.append(enable)
         return w, enables
 
     def _skewed_lines(self, m):

@@ -13,11 +13,12 @@ class SystolicPe(wiring.Component):
     """Multiplies the activations that pass by its two weights and adds to the sums that pass.
 
     Activations, ``swap`` and ``w_en`` go on to the right, weights and sums down, each a cycle
-    later. An activation is in the sums that leave :data:`LATENCY` = 6 cycles later, so those that
-    it is added to come in 5 cycles after it. (Of split sums, ``high`` is a cycle later.)
+    later. An activation is in the sums that leave :data:`LATENCY` = 7 cycles later, so those that
+    it is added to come in 6 cycles after it. (Of split sums, ``high`` is a cycle later.)
 
-    ``w_en`` takes the weights from above into the shadow register, from where ``swap`` takes them
-    into use, beginning with the activation that comes with it. Both may come at once.
+    The weights from above are taken into the shadow register a cycle after ``w_en``, and from
+    there into use by ``swap``, beginning with the activation that comes with it. Both may come at
+    once.
 
     Parameters
     ----------
@@ -26,10 +27,10 @@ class SystolicPe(wiring.Component):
     split : bool
         See :class:`.dual.DualMultiplier`.
     line : bool
-        A second way in for activations: what is on ``a`` or on ``line``, the other being zero.
+        A second way in for activations: ``line``, a cycle after ``a``, where the other is zero.
     """
 
-    LATENCY = DualMultiplier.LATENCY + 1
+    LATENCY = DualMultiplier.LATENCY + 2
 
     def __init__(self, above: int, *, split: bool, line: bool = False):
         if above < 0:
@@ -55,21 +56,21 @@ class SystolicPe(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         a = Signal(signed(8), reset_less=True)
-        # Every PE its own: merged with those that are equal, they would cross the whole array.
+        # Every PE has its own: merged with its equals, one would cross the array.
         swap, w_en = Signal(attrs={"keep": 1}), Signal(attrs={"keep": 1})
         m.d.sync += [a.eq(self.a), swap.eq(self.swap), w_en.eq(self.w_en)]
         m.d.comb += [self.a_right.eq(a), self.swap_right.eq(swap), self.w_en_right.eq(w_en)]
 
         shadow = Signal(WEIGHTS, reset_less=True)
-        with m.If(self.w_en):
+        with m.If(w_en):
             m.d.sync += shadow.eq(self.w)
         m.d.comb += self.w_down.eq(shadow)
 
         m.submodules.multiplier = multiplier = DualMultiplier(split=self.split)
         m.d.comb += [
-            multiplier.a.eq(self.a | self.line if self.line_fed else self.a),
+            multiplier.a.eq(a | self.line if self.line_fed else a),
             multiplier.w.eq(shadow),
-            multiplier.load.eq(self.swap),
+            multiplier.load.eq(swap),
         ]
         for name, field in self.sums_down.shape():
             total = Signal(field.shape, name=name, reset_less=True)
