@@ -7,7 +7,7 @@ from typing import Any
 from prunus.boards.board import Board
 from prunus.boards.estimate import estimate, shortfall
 from prunus.boards.registry import BOARDS
-from prunus.compiler.ir import Graph, GraphError
+from prunus.compiler.ir import Graph
 from prunus.compiler.plan import Options, Plan, plan
 
 __all__ = ["FitError", "choose_options", "image_in_rom", "predicted_cycles"]
@@ -49,9 +49,7 @@ def choose_options(core: Graph, board: Board, options: Options | None = None) ->
     for trial in _trials(core, board, asked):
         try:
             placed = plan(core, trial)
-        except GraphError:
-            raise
-        except ValueError:  # these sizes do not go together
+        except ValueError:  # these sizes do not go together, or are too small for a layer
             continue
         missing = shortfall(board, estimate(board, placed.config, 0))
         problem = problem or missing  # the smallest accelerator's

@@ -1,6 +1,7 @@
 """Accelerators that are chosen for a board fit it, by the board's own count."""
 
 import pytest
+from int8_graphs import Int8
 from networks import random_network
 
 from prunus.boards.estimate import blocks, estimate, shortfall
@@ -50,3 +51,18 @@ def test_no_board_at_all():
 )  # fmt: skip
 def test_blocks(family, width, depth, count):
     assert blocks(family, width, depth) == count
+
+
+@pytest.mark.parametrize("size", ["25f", "85f"])
+def test_convolutions_fit_as_well(size):
+    g = Int8((12, 12, 3))
+    t = g.conv(g.conv(g.x, 32, (3, 3)), 32, (3, 3), depthwise=True)
+    graph = g.graph(g.fully_connected(g.reshape(t, (8 * 8 * 32,)), 10))
+    board = BOARDS[f"ulx3s-{size}"]
+    options = choose_options(graph, board)
+    placed = plan(graph, options)
+    assert placed.config.columns and not shortfall(board, estimate(board, placed.config, 0))
+    smallest = plan(graph, Options(act_word=2, engine="systolic"))
+    assert predicted_cycles(placed) < predicted_cycles(smallest)
+    both = choose_options(graph, board, Options(engine="eie"))
+    assert plan(graph, both).config.pes == both.pes
