@@ -100,7 +100,7 @@ def test_plan(name):
         assert "set_frequency clock 24.0\n" in pins and "SB_PLL40_PAD" in made.files["top.il"]
         assert {"set_io uart_0__rx__io 6", "set_io uart_0__tx__io 9"} <= set(pins.splitlines())
     else:
-        assert 'FREQUENCY NET "clock" 60000000.0 HZ;' in pins
+        assert 'FREQUENCY NET "clock" 80000000.0 HZ;' in pins
         assert 'LOCATE COMP "uart_0__rx__io" SITE "M1";' in pins
         assert 'LOCATE COMP "wifi_gpio0_0__io" SITE "L2";' in pins
     assert plan(board, Loopback()) == made  # else nothing would ever be found in the cache
