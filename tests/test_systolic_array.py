@@ -118,6 +118,19 @@ def test_a_tile_every_rows_cycles():
     script.run(dut)
 
 
+def test_swap_without_new_weights():
+    rng = np.random.default_rng(2)
+    dut = SystolicArray(4, 2)
+    script = Script()
+    tile = weights(rng, 4, 2)
+    cycle = script.load(rng, dut, 0, tile, False)
+    for n in range(8):
+        vector = activations(rng, 4)
+        script.put(cycle + n, a=vector.tolist(), swap=n in (0, 1, 4))
+        script.outputs[cycle + n] = (vector @ tile).tolist()
+    script.run(dut)
+
+
 def depthwise(rng, dut, script, start, counts):
     """Streams of lines, new weights for each; returns the cycle after."""
     free, busy = start, start + 2 * dut.columns

@@ -18,11 +18,11 @@ class SystolicArray(wiring.Component):
     second. A vector may come in every cycle; nothing ever stalls.
 
     Weights wait in a shadow register behind those in use. ``rows`` beats fill a tile, with gaps at
-    will, the first for the last row; ``swap`` says that from this cycle's vector on they are used.
-    The first beat may come no sooner than :data:`RELOAD` cycles after the last swap, a swap no
-    sooner than :data:`SETTLE` cycles after the last beat: a tile may follow another every ``rows``
-    cycles. This is because both move through the array like a wave, as activations do: a row and a
-    column a cycle.
+    will, the first for the last row; ``swap`` says that from this cycle's vector on they are used;
+    without new weights it changes nothing. The first beat may come no sooner than :data:`RELOAD`
+    cycles after the last swap, a swap no sooner than :data:`SETTLE` cycles after the last beat: a
+    tile may follow another every ``rows`` cycles. This is because both move through the array like
+    a wave, as activations do: a row and a column a cycle.
 
     With ``depthwise`` high, a column has a channel of its own. Output t (first weights) is the sum
     over ``r < 3 * taps`` of ``w[r] * lines[r // taps]``, the line's value that is presented r
@@ -86,8 +86,8 @@ class SystolicArray(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         split = splits(platform)
-        a, swap = self._skewed_rows(m)
-        w, w_en = self._weights(m)
+        a = self._skewed_rows(m)
+        w, w_en, swap = self._weights(m)
         lines = self._skewed_lines(m) if self.line_fed else []
         for column in range(self.columns):
             w_above, sums_above = w[column], None
@@ -114,32 +114,26 @@ class SystolicArray(wiring.Component):
         return m
 
     def _skewed_rows(self, m):
-        """Activations and swap for the first column: row r, r cycles later.
+        """Activations for the first column: row r, r cycles later.
 
         In a depthwise layer they are zeros, and otherwise the lines are: a PE need not select.
         """
-        a, swaps = [], []
-        swap = self.swap
+        a = []
         depthwise = self.depthwise if self.line_fed else Const(0)
         for row in range(self.rows):
-            value = _delayed(m, self.a[row], row, f"a_{row}")
-            a.append(Mux(depthwise, 0, value))
-            swaps.append(swap)
-            swap = _delayed(m, swap, 1, f"swap_{row}", reset_less=False)
+            a.append(Mux(depthwise, 0, _delayed(m, self.a[row], row, f"a_{row}")))
             if self.line_fed:
                 depthwise = _delayed(m, depthwise, 1, f"depthwise_row_{row}")
-        return a, swaps
+        return a
 
     def _weights(self, m):
-        """What goes into the top of each column, and which rows of the first column take a beat.
+        """What goes into the top of each column; where the first column takes a beat, and swaps.
 
         A beat goes down a row a cycle as far as the row that it is meant for, which keeps it.
-        Column c is c cycles later.
+        Column c is c cycles later. A row swaps only what it was given: said for each, this keeps
+        synthesis from making one register of those that act at the same time, far apart.
         """
         columns = self.columns
-        last = Signal(range(self.rows), init=self.rows - 1)  # the row that the next beat is for
-        with m.If(self.w_valid):
-            m.d.sync += last.eq(Mux(last == 0, self.rows - 1, last - 1))
         w = []
         for column in range(columns):
             pair = [_delayed(m, self.w_data[n * columns + column], column, f"w{n}_{column}")
@@ -147,12 +141,25 @@ class SystolicArray(wiring.Component):
             packed = Signal(WEIGHTS, name=f"w_{column}", reset_less=True)
             m.d.sync += [packed[name].eq(value) for name, value in pack(*pair).items()]
             w.append(packed)
-        enables = [self.w_valid]
-        for row in range(self.rows - 1):
-            passes = enables[row] & (last != row)
-            enables.append(_delayed(m, passes, 1, f"w_en_{row}", reset_less=False))
-            last = _delayed(m, last, 1, f"w_last_{row}")
-        return w, enables
+        last = Signal(range(self.rows), init=self.rows - 1)  # the row that the next beat is for
+        with m.If(self.w_valid):
+            m.d.sync += last.eq(Mux(last == 0, self.rows - 1, last - 1))
+        enables, swaps = [], []
+        enable, swap = self.w_valid, self.swap
+        for row in range(self.rows):
+            fresh = Signal(name=f"fresh_{row}")
+            with m.If(enable & (last == row)):
+                m.d.sync += fresh.eq(1)
+            with m.Elif(swap):
+                m.d.sync += fresh.eq(0)
+            enables.append(enable)
+            swaps.append(swap & fresh)
+            if row < self.rows - 1:
+                passes = enable & (last != row)
+                enable = _delayed(m, passes, 1, f"w_en_{row}", reset_less=False)
+                last = _delayed(m, last, 1, f"w_last_{row}")
+                swap = _delayed(m, swap, 1, f"swap_{row}", reset_less=False)
+        return w, enables, swaps
 
     def _skewed_lines(self, m):
         """The lines as each column sees them, column c, c + 1 cycles later."""

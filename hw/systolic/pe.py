@@ -56,8 +56,8 @@ class SystolicPe(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         a = Signal(signed(8), reset_less=True)
-        # Every PE has its own: merged with its equals, one would cross the array.
-        swap, w_en = Signal(attrs={"keep": 1}), Signal(attrs={"keep": 1})
+        swap = Signal()
+        w_en = Signal()
         m.d.sync += [a.eq(self.a), swap.eq(self.swap), w_en.eq(self.w_en)]
         m.d.comb += [self.a_right.eq(a), self.swap_right.eq(swap), self.w_en_right.eq(w_en)]
 
