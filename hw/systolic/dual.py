@@ -84,9 +84,11 @@ class DualMultiplier(wiring.Component):
         if self.split and splits(platform):
             self._ecp5(m, a, w)
             return m
-        s2_a, s2_w = Signal.like(a), Signal.like(w)
+        s2_a = Signal.like(a)
+        s2_w = Signal.like(w)
         m.d.sync += [s2_a.eq(a), s2_w.eq(w)]
-        p0, p1 = Signal(signed(16)), Signal(signed(16))
+        p0 = Signal(signed(16))
+        p1 = Signal(signed(16))
         if isinstance(platform, LatticeICE40Platform):
             self._ice40(m, s2_a, s2_w, p0, p1)
         else:
@@ -125,7 +127,8 @@ class DualMultiplier(wiring.Component):
         tells a ``high`` of 16, which only -128 * -128 has, from -16.
         """
         product = Signal(36)
-        wide, a_wide = Signal(18), Signal(signed(18))
+        wide = Signal(18)
+        a_wide = Signal(signed(18))
         m.d.comb += [
             wide.eq(Cat(w.w0, w.w0[7], w.w0[7], w.high)),
             a_wide.eq(a),
@@ -161,27 +164,28 @@ class DualMultiplier(wiring.Component):
                 total = total + part
             return total
 
-        s2_below, s2_above = Signal(5, reset_less=True), Signal(3, reset_less=True)
+        s2_below = Signal(5, reset_less=True)
+        s2_above = Signal(3, reset_less=True)
         s3_p1, s4_p1, s5_p1 = (Signal(5, name=f"s{n}_p1", reset_less=True) for n in (3, 4, 5))
-        positive = [Signal(name=f"s{n}_positive", reset_less=True) for n in (2, 3, 4, 5)]
+        top = Signal(2, reset_less=True)
+        positive = Signal(5, reset_less=True)
         s5_product = Signal(25, reset_less=True)
+        s6_high = Signal(5, reset_less=True)
         m.d.sync += [
             s2_below.eq(rows(0, 2, 5)),
-            s2_above.eq(rows(2, 5, 3)),
+            s2_above.eq(rows(2, 4, 3)),
+            top.eq(Cat(w.w1[4] & a[0], top)),
             s3_p1.eq(s2_below + (s2_above << 2)),
-            s4_p1.eq(s3_p1),
+            s4_p1.eq(s3_p1 ^ (top[1] << 4)),
             s5_p1.eq(s4_p1),
-            Cat(positive).eq(Cat(a[7] & w.w0[7], positive[:-1])),
             s5_product.eq(product),
+            s6_high.eq(s5_product[10:15] - s5_p1),
+            positive.eq(Cat(a[7] & w.w0[7], positive)),
         ]
-        difference = Signal(5)
-        high = Signal(signed(6), reset_less=True)
-        m.d.comb += difference.eq(s5_product[10:15] - s5_p1)
-        m.d.sync += high.eq(Cat(difference, difference[4] & ~positive[-1]))
         m.d.comb += [
             self.p.low.eq(s5_product[:10]),
             self.p.far.eq(s5_product[10:].as_signed()),
-            self.p.high.eq(high),
+            self.p.high.eq(Cat(s6_high, s6_high[4] & ~positive[4]).as_signed()),
         ]
 
     def _ice40(self, m, a, w, p0, p1):
