@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 
-from prunus.hw.config import Config
+from prunus.hw.config import Config, bits_for
+from prunus.hw.rom import DEEP
+from prunus.hw.vector.requantize import LOW_BITS
+from prunus.hw.window.tables import COMPUTED_BITS
 
 from .board import Board
 
@@ -31,25 +34,39 @@ def memories(config: Config, image_bytes: int) -> dict[str, tuple[int, int, int]
 
     ``image_bytes`` is 0 where the host brings the image.
     """
+    tables = 2 if config.sparse and config.pes else 1
+    symbol_bits = 8 if tables == 2 or config.columns or not config.pes else config.code_bits
     rows: dict[str, tuple[int, int, int]] = {
-        "weights": (config.pes, config.entry_bits, config.weight_depth),
-        "accumulators": (config.pes, config.acc_width, config.acc_rows),
         "activations": (config.groups, 8 * config.lanes, config.act_depth),
         "biases": (1, 32 * config.lanes, config.channel_depth),
-        "places": (1, (config.row_bits + config.pe_bits) * config.lanes, config.channel_depth),
         "records": (1, 36 * config.lanes, config.record_depth),
-        "program": (1, 32, 8 * config.program_depth),
+        "program": (1, 32, config.descriptor_words * config.program_depth),
         "frame": (1, 8, config.frame_bytes),
         "symbols": (1, 8, 512),
-        "code lengths": (1, 4, 512),
+        "code words": (1, symbol_bits + 4, tables << config.huffman_bits),
     }
-    if config.sparse:
-        pointer = config.weight_address_bits + config.length_bits
-        rows["pointers"] = (config.pes, pointer, config.pointer_depth)
-    if config.code_bits < 8:
-        rows["codebooks"] = (config.pes, 8, config.codebooks << config.code_bits)
+    if config.pes:
+        place = config.row_bits + config.pe_bits
+        rows["weights"] = (config.pes, config.entry_bits, config.weight_depth)
+        rows["accumulators"] = (config.pes, config.acc_width, config.acc_rows)
+        rows["places"] = (1, place * config.lanes, config.channel_depth)
+        if config.sparse:
+            pointer = config.weight_address_bits + config.length_bits
+            rows["pointers"] = (config.pes, pointer, config.pointer_depth)
+        if config.code_bits < 8:
+            rows["codebooks"] = (config.pes, 8, config.codebooks << config.code_bits)
+    if config.columns:
+        rows["activations"] = (config.act_word, 8, config.act_depth)
+        rows["tiles"] = (1, 8 * config.tile_outputs, config.tile_depth)
+        rows["tile sums"] = (2, config.acc_width * config.tile_outputs, config.tile_pixels)
+    if config.line_depth:
+        rows["lines"] = (1, 16 * config.columns, 1 << bits_for(config.line_depth - 2))
+    if config.adder or config.tables:
+        rows["tables"] = (config.act_word, COMPUTED_BITS if config.adder else 8, 512)
+    if config.tables:
+        rows["slots"] = (1, 8, 256 * config.tables)
     if image_bytes:
-        rows["image"] = (1, 8, image_bytes)
+        rows["image"] = (8, 1, image_bytes) if image_bytes > DEEP else (1, 8, image_bytes)
     return rows
 
 
@@ -60,7 +77,8 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
     than a tenth.
     """
     family = board.family
-    used = {"BRAM": 0, "DSP": config.pes, "LUT": 0, "FF": 0}
+    dsps = config.pes + config.act_word * config.columns + config.lane_blocks * config.lanes
+    used = {"BRAM": 0, "DSP": dsps, "LUT": 0, "FF": 0}
     for count, width, depth in memories(config, image_bytes).values():
         if width * depth >= _SMALL[family]:
             used["BRAM"] += count * blocks(family, width, depth)
@@ -69,25 +87,65 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
         else:
             used["FF"] += count * width * depth
             used["LUT"] += count * width * depth
-    # Four partial products of at most 18 (ECP5) or 16 bits.
-    used["DSP"] += 4 * config.lanes
-    logic = _LOGIC[family]
-    for kind in ("LUT", "FF"):
-        pe, queued, lane, byte, base = logic[kind]
-        used[kind] += round(
-            config.pes * (pe + queued * config.queue_depth)
-            + lane * config.lanes
-            + byte * config.act_word
-            + base
-        )
+    # Bits of the lanes' accumulators that are multiplied in logic.
+    high = config.lanes * (config.acc_width - LOW_BITS) if config.lane_blocks == 2 else 0
+    counts = {
+        "base": 1,
+        "PE": config.pes,
+        "place": config.pes * config.queue_depth,
+        "lane": config.lanes,
+        "high bit": high,
+        "byte": config.act_word,
+        "array": config.columns > 0,
+        "cell": config.act_word * config.columns,
+        "line": config.columns if config.line_depth else 0,
+        "window": config.window,
+        "window byte": config.act_word if config.window else 0,
+        "adder": config.adder,
+        "adder byte": config.act_word if config.adder else 0,
+    }
+    for part, count in counts.items():
+        luts, ffs = _LOGIC[family][part]
+        used["LUT"] += luts * count
+        used["FF"] += ffs * count
     return used
 
 
-# By the PE, the place in its queue, the lane, the byte of an activation word, and the rest; fitted
-# to routed designs. On iCE40 a LUT is a logic cell, many of which hold a flip-flop alone.
+# LUTs and flip-flops of each part: of the lane, with 4 multiplier blocks; of the places in a PE's
+# queue; of a byte of an activation word, in an engine or outside; fitted to routed and, from the
+# systolic array on, to synthesized designs. On iCE40 a LUT is a logic cell, many of which hold a
+# flip-flop alone; no systolic array with more than one column fits there.
 _LOGIC = {
-    "ecp5": {"LUT": (235, 2, 350, 15, 2900), "FF": (215, 1, 330, 20, 2200)},
-    "ice40": {"LUT": (400, 30, 650, 65, 3500), "FF": (260, 20, 400, 35, 1600)},
+    "ecp5": {
+        "base": (2900, 2200),
+        "PE": (235, 215),
+        "place": (2, 1),
+        "lane": (350, 330),
+        "high bit": (65, 5),
+        "byte": (15, 20),
+        "array": (1700, 2400),
+        "cell": (82, 188),
+        "line": (210, 280),
+        "window": (700, 350),
+        "window byte": (85, 70),
+        "adder": (400, 250),
+        "adder byte": (50, 70),
+    },
+    "ice40": {
+        "base": (3500, 1600),
+        "PE": (400, 260),
+        "place": (30, 20),
+        "lane": (650, 400),
+        "high bit": (65, 5),
+        "byte": (65, 35),
+        "array": (1400, 1350),
+        "cell": (100, 100),
+        "line": (250, 280),
+        "window": (600, 300),
+        "window byte": (100, 50),
+        "adder": (500, 250),
+        "adder byte": (150, 80),
+    },
 }
 # How full the logic may get before placement fails.
 _FULL = {"ecp5": 0.8, "ice40": 0.92}

@@ -9,10 +9,10 @@ from ..image import MULTIPLIER_BITS, SHIFT_BITS
 from ..logic_multiplier import LogicMultiplier
 from ..multiplier import Multiplier
 
-__all__ = ["Requantize", "record_layout"]
+__all__ = ["LOW_BITS", "Requantize", "record_layout"]
 
 _SPLIT = 15  # operands are cut here, so that each partial product fits a signed 18x18 (16x16) block
-_LOW = 17  # with two blocks, the accumulator is cut here: what is above is multiplied in logic
+LOW_BITS = 17  # with two blocks, the accumulator is cut here: what is above is multiplied in logic
 
 
 def record_layout() -> data.StructLayout:
@@ -109,19 +109,19 @@ class Requantize(wiring.Component):
             high_high = product(x_high, m_high, "hh")
             high_low = product(x_high, m_low, "hl")
         else:
-            x_high = Signal(signed(max(2, len(x) - _LOW)))
-            x_low = x[:_LOW]
-            m.d.comb += x_high.eq(x >> _LOW)
+            x_high = Signal(signed(max(2, len(x) - LOW_BITS)))
+            x_low = x[:LOW_BITS]
+            m.d.comb += x_high.eq(x >> LOW_BITS)
             m.submodules.high = high = LogicMultiplier(len(x_high), MULTIPLIER_BITS + 1)
             m.d.comb += [high.a.eq(x_high), high.b.eq(multiplier)]
             high_low = high.o
             for n in range(high.latency, 3):
                 high_low = stage(high_low, f"high_p{n}")
-            high_low = high_low.shift_left(_LOW - _SPLIT)
+            high_low = high_low.shift_left(LOW_BITS - _SPLIT)
         low_high = product(x_low, m_high, "lh")
         low_low = product(x_low, m_low, "ll")
         if self.config.lane_blocks == 2:
-            high_high = low_low[MULTIPLIER_BITS : _LOW + _SPLIT]
+            high_high = low_low[MULTIPLIER_BITS : LOW_BITS + _SPLIT]
         x3 = stage(stage(stage(x, "s3_x"), "s4_x"), "s5_x")
         right = stage(stage(stage(right, "s3_right"), "s4_right"), "s5_right")
 
