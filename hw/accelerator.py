@@ -1,5 +1,8 @@
 """The whole accelerator."""
 
+from collections.abc import Callable
+from typing import Any
+
 from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -17,7 +20,11 @@ from .window.engine import WindowEngine
 
 __all__ = ["Accelerator", "trace_signature"]
 
-ENGINES = {"eie": EieEngine, "systolic": SystolicEngine, "window": WindowEngine}
+ENGINES: dict[str, Callable[[Config], Any]] = {
+    "eie": EieEngine,
+    "systolic": SystolicEngine,
+    "window": WindowEngine,
+}
 
 
 def trace_signature(config: Config) -> wiring.Signature:

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .bank import Bank
-from .bus import Target, WriteBus
+from .bus import WriteBus
 from .config import Config, bits_for
 
 __all__ = ["LaneMemory"]
@@ -20,8 +20,10 @@ class LaneMemory(wiring.Component):
 
     Parameters
     ----------
-    target, low, width
-        The writes that are meant, and the bits of their data that are kept.
+    target : Target
+        The writes that are meant.
+    low, width : int
+        Bits of their data that are kept.
     depth : int
         Words.
 
@@ -33,7 +35,7 @@ class LaneMemory(wiring.Component):
         Read port.
     """
 
-    def __init__(self, config: Config, target: Target, *, low: int, width: int, depth: int):
+    def __init__(self, config: Config, target, *, low: int, width: int, depth: int):
         self.config = config
         self.target = target
         self.low = low

@@ -15,7 +15,7 @@ __all__ = ["Sequencer", "engines"]
 
 def engines(config: Config) -> dict[str, tuple[Op, ...]]:
     """The engines that ``config`` asks for, and the descriptors that start each."""
-    chosen = {}
+    chosen: dict[str, tuple[Op, ...]] = {}
     if config.pes:
         chosen["eie"] = (Op.EIE,)
     if config.columns:
