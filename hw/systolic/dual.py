@@ -156,28 +156,33 @@ class DualMultiplier(wiring.Component):
             i_SOURCEB=Const(0),
         )
 
+        s2_a = Signal(5, reset_less=True)
+        s2_w1 = Signal(5, reset_less=True)
+
         def rows(low, high, width):
             """The bits ``low`` up to ``high`` of w1, times a, shifted down by ``low``."""
-            parts = [Mux(w.w1[i], a << (i - low), 0)[:width] for i in range(low, high)]
+            parts = [Mux(s2_w1[i], s2_a << (i - low), 0)[:width] for i in range(low, high)]
             total = parts[0]
             for part in parts[1:]:
                 total = total + part
             return total
 
-        s2_below = Signal(5, reset_less=True)
-        s2_above = Signal(3, reset_less=True)
-        s3_p1, s4_p1, s5_p1 = (Signal(5, name=f"s{n}_p1", reset_less=True) for n in (3, 4, 5))
+        s3_below = Signal(5, reset_less=True)
+        s3_above = Signal(3, reset_less=True)
+        s4_p1 = Signal(5, reset_less=True)
+        s5_p1 = Signal(5, reset_less=True)
         top = Signal(2, reset_less=True)
         positive = Signal(5, reset_less=True)
         s5_product = Signal(25, reset_less=True)
         s6_high = Signal(5, reset_less=True)
         m.d.sync += [
-            s2_below.eq(rows(0, 2, 5)),
-            s2_above.eq(rows(2, 4, 3)),
-            top.eq(Cat(w.w1[4] & a[0], top)),
-            s3_p1.eq(s2_below + (s2_above << 2)),
-            s4_p1.eq(s3_p1 ^ (top[1] << 4)),
-            s5_p1.eq(s4_p1),
+            s2_a.eq(a),
+            s2_w1.eq(w.w1),
+            s3_below.eq(rows(0, 2, 5)),
+            s3_above.eq(rows(2, 4, 3)),
+            top.eq(Cat(s2_w1[4] & s2_a[0], top)),
+            s4_p1.eq(s3_below + (s3_above << 2)),
+            s5_p1.eq(s4_p1 ^ (top[1] << 4)),
             s5_product.eq(product),
             s6_high.eq(s5_product[10:15] - s5_p1),
             positive.eq(Cat(a[7] & w.w0[7], positive)),
