@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["LogicMultiplier"]
 
-FAN_IN = 4  # rows added in a cycle
+FIRST, FAN_IN = 2, 4  # rows added in the first cycle, where they are made too, and in others
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ def tree(rows):
 class LogicMultiplier(wiring.Component):
     """Signed product, ``o = a * b``, of adders alone: synthesis finds no multiplication in it.
 
-    There is a row of ``b`` for each bit of ``a``, so ``a`` should be the narrower operand. Four
-    rows, then four sums, are added in a cycle. Latency is :attr:`latency` cycles (registers of the
-    operands, and of each level of the tree), throughput one product a cycle.
+    There is a row of ``b`` for each bit of ``a``, so ``a`` should be the narrower operand. Two rows,
+    then up to four sums, are added in a cycle. Latency is :attr:`latency` cycles, throughput one
+    product a cycle; the operands should come from registers.
     """
 
     def __init__(self, a_width: int, b_width: int):
@@ -51,21 +51,19 @@ class LogicMultiplier(wiring.Component):
     @property
     def latency(self) -> int:
         levels = 1
-        while FAN_IN**levels < len(self.a):
+        while FIRST * FAN_IN ** (levels - 1) < len(self.a):
             levels += 1
-        return 1 + levels
+        return levels
 
     def elaborate(self, platform):
         m = Module()
-        a = Signal.like(self.a, reset_less=True)
-        b = Signal.like(self.b, reset_less=True)
-        m.d.sync += [a.eq(self.a), b.eq(self.b)]
-
         # A row for each bit; that of the sign, the last, is subtracted when it meets another.
-        rows = [_Row(Mux(bit, b, Const(0, b.shape())), n) for n, bit in enumerate(a)]
+        none = Const(0, self.b.shape())
+        rows = [_Row(Mux(bit, self.b, none), n) for n, bit in enumerate(self.a)]
         rows[-1] = replace(rows[-1], negative=True)
-        for level in range(self.latency - 1):
-            groups = [rows[n : n + FAN_IN] for n in range(0, len(rows), FAN_IN)]
+        for level in range(self.latency):
+            size = FAN_IN if level else FIRST
+            groups = [rows[n : n + size] for n in range(0, len(rows), size)]
             rows = []
             for n, group in enumerate(groups):
                 total = tree(group)

@@ -54,6 +54,7 @@ async def check(ctx, dut, lengths, *, names=None, runs=0):
         ctx.set(dut.bits, word)
         await ctx.tick()
         ctx.set(dut.look, 0)
+        await ctx.tick()
         assert ctx.get(dut.length) == found[word]
         if found[word]:
             symbol = symbols[word] if names is None else names[symbols[word]]

@@ -13,7 +13,7 @@ MAX_SYMBOLS = 256
 
 
 class HuffmanTables(wiring.Component):
-    """Decodes one word of a canonical Huffman code every other cycle, out of a lookup table.
+    """Decodes a word of a canonical Huffman code every third cycle, out of a lookup table.
 
     The table of weight codes, and with sparse PEs that of runs, have a row for each word of
     ``huffman_bits`` bits. So a table takes ``2**huffman_bits * 12`` bits of block RAM and almost no
@@ -41,7 +41,7 @@ class HuffmanTables(wiring.Component):
     look, look_runs, bits : In
         Decode the word that ``bits`` starts with, the first bit in the most significant place.
     symbol, length : Out
-        In the next cycle, held until the next ``look``: what was found. Length 0: no code word.
+        Two cycles later, held until the next ``look``: what was found. Length 0: no code word.
     """
 
     def __init__(self, config: Config):
@@ -77,14 +77,16 @@ class HuffmanTables(wiring.Component):
         m.submodules.scratch = scratch = Bank(width=8, depth=2 * MAX_SYMBOLS)
         m.submodules.table = table = Bank(width=self.symbol_width + 4, depth=tables << bits)
 
+        word = Signal(len(table.r_data), reset_less=True)
         m.d.comb += [
             scratch.w_en.eq(self.put),
             scratch.w_addr.eq(Cat(self.put_symbol, self.put_length)),
             scratch.w_data.eq(self.put_data),
             table.r_en.eq(self.look),
             table.r_addr.eq(Cat(self.bits, self.look_runs) if self.sparse else self.bits),
-            Cat(self.length, self.symbol).eq(table.r_data),
+            Cat(self.length, self.symbol).eq(word),
         ]
+        m.d.sync += word.eq(table.r_data)  # straight behind the memory, which is slow to answer
 
         size = Signal(4, reset_less=True)
         # Reading, comparing and looking at the result overlap: what is read is two symbols ahead.

@@ -19,9 +19,9 @@ class WeightSection(wiring.Component):
 
     TILES is WEIGHTS with one row, whose columns are words, and whose PEs are outputs of a tile.
 
-    Dense, raw or not: two cycles a weight, three more for each PE. Sparse: four cycles an entry
-    (two for its run, two for its code), two for a skip alone, one more for each column of a PE. In
-    front of that the tables take what :class:`HuffmanTables` says.
+    Dense, raw or not: three cycles a weight, three more for each PE. Sparse: six cycles an entry
+    (three for its run, three for its code), three for a skip alone, one more for each column of a
+    PE. In front of that the tables take what :class:`HuffmanTables` says.
 
     A write out of a memory's depth is not made, but is an error.
 
@@ -223,7 +223,7 @@ class WeightSection(wiring.Component):
             with m.State("LOOK"):
                 m.d.comb += [tables.look.eq(1), tables.look_runs.eq(sparse & ~put)]
                 with m.If(self.ready):
-                    m.next = "FOUND"
+                    m.next = "READ"
                 with m.If(place >= rows):
                     m.d.comb += [advance.eq(-rows), column_ends.eq(1)]
                     with m.If(sparse):
@@ -237,6 +237,8 @@ class WeightSection(wiring.Component):
                         with m.If(put):
                             fail(LoadError.CODE)
                         m.next = "NEXT PE"
+            with m.State("READ"):
+                m.next = "FOUND"
             with m.State("FOUND"):
                 m.d.comb += [self.consume.eq(1), self.amount.eq(Mux(raw, 8, tables.length))]
                 m.next = "LOOK"

@@ -1,6 +1,6 @@
 """One lane of the vector unit: int32 sum to int8 activation."""
 
-from amaranth import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -125,38 +125,32 @@ class Requantize(wiring.Component):
         x3 = stage(stage(stage(x, "s3_x"), "s4_x"), "s5_x")
         right = stage(stage(stage(right, "s3_right"), "s4_right"), "s5_right")
 
-        # Two stages: P, of which bits 30 and up are kept. x * 2**30 is the multiplier's top bit.
-        p_shape = signed(len(x) + 31)
+        # Two stages: P, and half of what the rule drops. x * 2**30 is the multiplier's top bit, and
+        # a carry rounds at bit 31: always for the double rule, else only where no shift follows.
         inner = stage(high_low + low_high, "s6_inner")
-        top = stage(high_high + Mux(self.small, 0, x3), "s6_top")
+        carry = self.double_round | (right == 0)
+        top = stage(_add(high_high, Mux(self.small, 0, x3), carry), "s6_top")
         bottom = stage(low_low[:MULTIPLIER_BITS], "s6_bottom")
         right = stage(right, "s6_right")
-        p = Signal(p_shape)
+        p = Signal(signed(len(x) + 31))
         m.d.comb += p.eq(Cat(bottom, top).as_signed() + (inner << _SPLIT))
-        p_top = stage(p[MULTIPLIER_BITS:].as_signed(), "s7_p")
-        right = stage(right, "s7_right")
-
-        # Rounding at bit 31: always for the double rule, else only where no shift follows.
-        y = Signal(signed(len(x) + 2))
-        m.d.comb += y.eq((p_top + Mux(self.double_round | (right == 0), 1, 0)) >> 1)
         half = Signal(unsigned(longest))
         m.d.comb += half.eq((1 << right) >> 1)
-        y = stage(y, "s8_y")
-        half = stage(half, "s8_half")
-        right = stage(right, "s8_right")
+        y = stage(p[MULTIPLIER_BITS + 1 :].as_signed(), "s7_y")
+        half = stage(half, "s7_half")
+        right = stage(right, "s7_right")
 
         # Rounding at the shift, then the shift.
         rounded = Signal(signed(max(len(y), longest + 1) + 1))
         borrow = Signal()
         m.d.comb += borrow.eq(self.double_round & (y < 0) & (right != 0))
         m.d.comb += rounded.eq(y + (half - borrow))
-        rounded = stage(rounded, "s9_rounded")
-        right = stage(right, "s9_right")
-        scaled = stage(rounded >> right, "s10_scaled")
+        rounded = stage(rounded, "s8_rounded")
+        right = stage(right, "s8_right")
+        scaled = stage(rounded >> right, "s9_scaled")
 
-        # Zero point and clamp: combinational, the user registers the output.
-        total = Signal(signed(len(scaled) + 1))
-        m.d.comb += total.eq(scaled + self.zero)
+        # Zero point, and clamp: combinational, the user registers the output.
+        total = stage(scaled + self.zero, "s10_total")
         with m.If(total < self.low):
             m.d.comb += self.o.eq(self.low)
         with m.Elif(total > self.high):
@@ -164,3 +158,10 @@ class Requantize(wiring.Component):
         with m.Else():
             m.d.comb += self.o.eq(total)
         return m
+
+
+def _add(a, b, carry):
+    """``a + b + carry`` in one adder."""
+    a, b = (Cat(low, v, Const(0, 0 if v.shape().signed else 1)).as_signed()
+            for low, v in ((Const(1, 1), a), (carry, b)))  # fmt: skip
+    return (a + b)[1:].as_signed()
