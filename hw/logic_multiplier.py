@@ -33,9 +33,9 @@ def tree(rows):
 class LogicMultiplier(wiring.Component):
     """Signed product, ``o = a * b``, of adders alone: synthesis finds no multiplication in it.
 
-    There is a row of ``b`` for each bit of ``a``, so ``a`` should be the narrower operand. Two rows,
-    then up to four sums, are added in a cycle. Latency is :attr:`latency` cycles, throughput one
-    product a cycle; the operands should come from registers.
+    There is a row of ``b`` for each bit of ``a``, so ``a`` should be the narrower operand. Two
+    rows, then up to four sums, are added in a cycle. Latency is :attr:`latency` cycles, throughput
+    one product a cycle; the operands should come from registers.
     """
 
     def __init__(self, a_width: int, b_width: int):
