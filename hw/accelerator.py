@@ -174,18 +174,21 @@ class Accelerator(wiring.Component):
                 ]
 
         if config.trace:
+            # A write's layer is that of the cycle in front of it: the events are as late.
             busy = Signal()
-            m.d.sync += busy.eq(sequencer.busy)
             starts = [engine.start for engine in built.values()]
-            m.d.comb += [
-                self.trace.valid.eq(vector.w_en),
+            m.d.sync += [
+                busy.eq(sequencer.busy),
                 self.trace.layer.eq(sequencer.layer.layer),
-                self.trace.address.eq(vector.w_addr),
-                self.trace.group.eq(vector.w_group),
-                self.trace.data.eq(vector.w_data),
                 self.trace.layer_start.eq(Cat(starts).any()),
                 self.trace.array_done.eq(Cat(e.computed for e in built.values()).any()),
                 self.trace.layer_done.eq(sequencer.layer_done),
                 self.trace.run_done.eq(busy & ~sequencer.busy),
+            ]
+            m.d.comb += [
+                self.trace.valid.eq(vector.w_en),
+                self.trace.address.eq(vector.w_addr),
+                self.trace.group.eq(vector.w_group),
+                self.trace.data.eq(vector.w_data),
             ]
         return m

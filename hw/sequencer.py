@@ -32,7 +32,7 @@ class Sequencer(wiring.Component):
     for. A descriptor whose engine was not built ends the program as ``END`` does.
 
     A descriptor takes ``Config.descriptor_words`` + 3 cycles until its engine starts; one of 16
-    words is fetched while the one before it runs, and then takes 2. ``cycles`` counts from
+    words is fetched while the one before it runs, and then takes 1. ``cycles`` counts from
     ``start`` to the last write.
 
     Members
@@ -51,9 +51,9 @@ class Sequencer(wiring.Component):
     engine_done : In(1)
         No engine runs: low from the cycle after a start until the last beat has been presented.
     vector_idle : In(1)
-        The vector unit has written what was presented; a beat makes it low in the same cycle.
+        The vector unit needs the layer no more; a beat makes it low in the same cycle.
     layer_done : Out(1)
-        Pulse: a layer's outputs are written.
+        Pulse: the last cycle of a layer.
     """
 
     def __init__(self, config: Config):
@@ -125,6 +125,15 @@ class Sequencer(wiring.Component):
             with m.If(arrives):
                 m.d.sync += word.eq(program.r_data)
 
+        def go_on():
+            """To the next descriptor, as soon as it is there."""
+            m.next = "FETCH"
+            with m.If(complete):
+                m.d.sync += count.eq(0)
+                if ahead:
+                    m.d.sync += [a.eq(b) for a, b in zip(words, fetched, strict=True)]
+                m.next = "DECODE"
+
         m.d.comb += self.busy.eq(1)
         with m.FSM() as fsm:
             m.d.comb += fetch.eq(self.busy if ahead else fsm.ongoing("FETCH"))
@@ -135,11 +144,7 @@ class Sequencer(wiring.Component):
                     m.d.sync += self.cycles.eq(0)
                     m.next = "FETCH"
             with m.State("FETCH"):
-                with m.If(complete):
-                    m.d.sync += count.eq(0)
-                    if ahead:
-                        m.d.sync += [a.eq(b) for a, b in zip(words, fetched, strict=True)]
-                    m.next = "DECODE"
+                go_on()
             with m.State("DECODE"):
                 m.next = "IDLE"
                 with m.Switch(self.layer.op):
@@ -156,7 +161,7 @@ class Sequencer(wiring.Component):
             with m.State("ENGINE"):
                 with m.If(self.engine_done & self.vector_idle):
                     m.d.comb += self.layer_done.eq(1)
-                    m.next = "FETCH"
+                    go_on()
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         return m

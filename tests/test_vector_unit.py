@@ -91,6 +91,8 @@ def test_equals_reference(shape, small, gap, per_channel):
                 break
             await ctx.tick()
         finished.append(len(written))
+        await ctx.tick()  # the last write may still come, and does not need the layer
+        ctx.set(dut.layer, {})
         await ctx.tick().repeat(LIMIT)
 
     async def memory(ctx):
@@ -118,4 +120,4 @@ def test_equals_reference(shape, small, gap, per_channel):
 
     want = [(b["address"], b["group"], list(outputs(b))) for b in beats]
     assert written == want
-    assert finished == [len(beats)]
+    assert len(beats) - 2 <= finished[0] < len(beats)

@@ -42,7 +42,8 @@ class VectorUnit(wiring.Component):
     sums : In
         ``valid``, and the beat ``p``; it cannot be stalled.
     idle : Out(1)
-        Low while a beat is presented, and until the last was written.
+        Low while a beat is presented, and until the cycle in front of its write, which needs the
+        layer no more.
     w_addr, w_group, w_en, w_data : Out
         Write port of the activation memory: word, lane group in it, ``lanes`` int8.
     """
@@ -122,9 +123,9 @@ class VectorUnit(wiring.Component):
         valid = Signal(latency)
         m.d.sync += valid.eq(Cat(self.sums.valid, valid))
         place = Cat(beat.group[: (config.groups - 1).bit_length()], beat.address)
-        busy = Signal()
-        m.d.sync += busy.eq(self.sums.valid | valid[:-1].any())
         if self.counts:
+            busy = Signal()
+            m.d.sync += busy.eq(self.sums.valid | valid[:-1].any())
             first = place
             place = Signal(len(first), reset_less=True)
             with m.If(valid[-1]):
@@ -138,10 +139,12 @@ class VectorUnit(wiring.Component):
                 place = place_q
         w_data = Signal(len(self.w_data), reset_less=True)
         m.d.sync += w_data.eq(Cat(*outputs))
+        uses_layer = Signal()
+        m.d.sync += uses_layer.eq(self.sums.valid | valid[:-3].any())
         m.d.comb += [
             Cat(self.w_group[: (config.groups - 1).bit_length()], self.w_addr).eq(place),
             self.w_data.eq(w_data),
             self.w_en.eq(valid[-1]),
-            self.idle.eq(~(self.sums.valid | busy)),
+            self.idle.eq(~(self.sums.valid | uses_layer)),
         ]
         return m
