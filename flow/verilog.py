@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Verilog files: the accelerator of a build, or one engine as a core of its own."""
 
 import dataclasses
@@ -9,14 +10,15 @@ from typing import Any
 from prunus.hw.accelerator import Accelerator
 from prunus.hw.config import Config
 from prunus.hw.eie.array import EieArray
+from prunus.hw.systolic.core import SystolicCore
 from prunus.sim.generate import to_verilog
 
 from .build import Build, hex_text
 
 __all__ = ["ENGINES", "write_engine", "write_verilog"]
 
-ENGINES = ("eie",)
-PLANNED = ("systolic", "winograd")
+ENGINES = ("eie", "systolic")
+PLANNED = ("winograd",)
 
 
 def write_verilog(
@@ -38,7 +40,10 @@ def write_verilog(
 
 
 def write_engine(engine: str, folder: Path, **fields: Any) -> list[Path]:
-    """Write one engine alone, with ``fields`` of :class:`prunus.hw.config.Config`.
+    """Write one engine alone.
+
+    ``fields`` are, for ``eie``, those of :class:`prunus.hw.config.Config`; for ``systolic`` the
+    arguments of :class:`prunus.hw.systolic.core.SystolicCore`.
 
     Raises
     ------
@@ -46,8 +51,11 @@ def write_engine(engine: str, folder: Path, **fields: Any) -> list[Path]:
         There is no such engine, or a field is out of range.
     """
     check_engine(engine)
-    text = to_verilog(EieArray(Config(**fields)), "eie_array")
-    return _write({"eie_array.v": text.encode()}, folder)
+    if engine == "systolic":
+        name, core = "systolic_core", SystolicCore(**fields)
+    else:
+        name, core = "eie_array", EieArray(Config(**fields))
+    return _write({f"{name}.v": to_verilog(core, name).encode()}, folder)
 
 
 def check_engine(engine: str) -> None:

@@ -150,7 +150,7 @@ def test_config_file_is_checked(run, folder, tmp_path, text, message):
         (["--weight-bits", "four"], "'--weight-bits': 'four' is not a valid integer"),
         (["--pes", "0"], "pes must be 1 to 256, not 0"),
         (["--queue-depth", "0"], "queue_depth must be 1 to 1024, not 0"),
-        (["--engine", "systolic"], "'systolic' is not available in this version; available: eie"),
+        (["--engine", "winograd"], "'winograd' is not available in this version"),
         (["--engine", "cpu"], "engine 'cpu' is unknown"),
         (["--board", "icebraeker"], "did you mean icebreaker?"),
         (["--board", "icebreaker", "--pes", "2"], "leave out --board or --pes"),
@@ -340,12 +340,32 @@ def test_verilog_of_the_engine(run, tmp_path, sizes):
     assert lint([tmp_path / "v" / "eie_array.v"], "eie_array") == []
 
 
+@pytest.mark.parametrize("sizes", [[], ["--rows", "5", "--columns", "2", "--depth", "16"]])
+def test_verilog_of_the_systolic_array(run, tmp_path, sizes):
+    status, out, _ = run("verilog", "--engine", "systolic", "-o", tmp_path / "v", *sizes)
+    assert status == 0 and "systolic_core.v" in out
+    assert lint([tmp_path / "v" / "systolic_core.v"], "systolic_core") == []
+
+
+@pytest.mark.parametrize("engine", ["auto", "eie", "systolic"])
+def test_compile_for_an_engine(run, folder, tmp_path, engine):
+    status, out, _ = run(
+        "compile", folder / "m.tflite", "-o", tmp_path / "b", "--engine", engine, "--json"
+    )
+    layers = json.loads(out)["layers"]
+    assert status == 0
+    assert {layer["engine"] for layer in layers} == {"eie" if engine == "auto" else engine}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give a BUILD of prunus compile, or --engine eie"),
+        ([], "give a BUILD of prunus compile, or --engine"),
         (["--engine", "winograd"], "'winograd' is not available in this version"),
-        (["--engine", "eie", "--pes", "300"], "pes must be 1 to 256, not 300"),
+        (["--engine", "eie", "--pes", "300"], "pes must be 0 to 256, not 300"),
+        (["--engine", "systolic", "--pes", "3"], "--pes is not a size of the systolic engine"),
+        (["--engine", "systolic", "--dense"], "--dense is not a size of the systolic engine"),
+        (["--engine", "systolic", "--rows", "0"], "rows must be at least 4, not 0"),
         (["--engine", "eie", "--pes", "3", "--lanes", "2"], "pes must be a multiple of lanes"),
         (["--engine", "eie", "--act-word", "0"], "act_word must be 1 to 64, not 0"),
         (["--engine", "eie", "--code-bits", "9"], "code_bits must be 1 to 8, not 9"),

@@ -22,26 +22,36 @@ __all__ = ["build_command", "flash_command", "infer_command", "verilog_command"]
 
 FILE = click.Path(path_type=Path)
 
-# Fields of Config that the EIE array alone depends on.
+# The sizes of each engine; those of the EIE array are fields of Config.
 ENGINE_FIELDS = {
-    "pes": "PEs.",
-    "lanes": "Accumulators drained a cycle.",
-    "queue_depth": "Columns that wait in front of a PE.",
-    "code_bits": "Bits of a stored weight; below 8 it is an index into the codebook.",
-    "weight_depth": "Entries of a PE's weight memory.",
-    "pointer_depth": "Columns of a PE's pointer memory.",
-    "acc_rows": "Accumulators of a PE.",
-    "acc_width": "Bits of an accumulator.",
-    "codebooks": "Codebooks.",
-    "act_word": "Activations in a word of the activation memory.",
-    "act_depth": "Words of the activation memory.",
+    "eie": {
+        "pes": "PEs.",
+        "lanes": "Accumulators drained a cycle.",
+        "queue_depth": "Columns that wait in front of a PE.",
+        "code_bits": "Bits of a stored weight; below 8 it is an index into the codebook.",
+        "weight_depth": "Entries of a PE's weight memory.",
+        "pointer_depth": "Columns of a PE's pointer memory.",
+        "acc_rows": "Accumulators of a PE.",
+        "acc_width": "Bits of an accumulator.",
+        "codebooks": "Codebooks.",
+        "act_word": "Activations in a word of the activation memory.",
+        "act_depth": "Words of the activation memory.",
+    },
+    "systolic": {
+        "rows": "PEs in a column: inputs taken a cycle.",
+        "columns": "PEs in a row, of two outputs each.",
+        "depth": "Rows of the left matrix whose sums are kept.",
+    },
 }
+SYSTOLIC = {"rows": 16, "columns": 8, "depth": 256}
 
 
 def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for name, text in reversed(ENGINE_FIELDS.items()):
-        option = f"--{name.replace('_', '-')}"
-        command = click.option(option, name, type=int, metavar="N", help=text)(command)
+    for engine, fields in reversed(ENGINE_FIELDS.items()):
+        for name, text in reversed(fields.items()):
+            option = f"--{name.replace('_', '-')}"
+            help_text = f"{engine}: {text}"
+            command = click.option(option, name, type=int, metavar="N", help=help_text)(command)
     return command
 
 
@@ -50,9 +60,9 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("-o", "--output", type=FILE, required=True, metavar="DIR", help="Folder to write.")
 @click.option("--rom", is_flag=True, help="Put the image into block RAM.")
 @click.option("--trace", is_flag=True, help="Bring out every activation that is written.")
-@click.option("--engine", metavar="ENGINE", help="One engine as a core of its own: eie.")
+@click.option("--engine", metavar="ENGINE", help="One engine as a core of its own: eie, systolic.")
 @_engine_options
-@click.option("--dense", is_flag=True, help="With --engine: no pointer memories.")
+@click.option("--dense", is_flag=True, help="eie: no pointer memories.")
 @json_option
 def verilog_command(
     build: Path | None,
@@ -70,7 +80,7 @@ def verilog_command(
     given = {name: value for name, value in fields.items() if value is not None}
     if engine is None:
         if build is None:
-            raise click.UsageError("give a BUILD of prunus compile, or --engine eie")
+            raise click.UsageError("give a BUILD of prunus compile, or --engine")
         if given or dense:
             name = f"--{next(iter(given), 'dense').replace('_', '-')}"
             raise click.UsageError(f"{name} goes with --engine; a build has its sizes")
@@ -81,10 +91,18 @@ def verilog_command(
         check_engine(engine)
         if build is not None or rom or trace:
             raise click.UsageError("--engine takes neither a BUILD nor --rom nor --trace")
+        for name in (*given, *(["dense"] if dense else [])):
+            if name not in (*ENGINE_FIELDS[engine], *(["dense"] if engine == "eie" else [])):
+                option = f"--{name.replace('_', '-')}"
+                raise click.UsageError(f"{option} is not a size of the {engine} engine")
         sizes: dict[str, Any] = dict(given)
-        if "lanes" not in sizes:
-            sizes["lanes"] = _lanes(sizes)
-        files = write_engine(engine, _folder(output), sparse=not dense, **sizes)
+        if engine == "eie":
+            sizes["sparse"] = not dense
+            if "lanes" not in sizes:
+                sizes["lanes"] = _lanes(sizes)
+        else:
+            sizes = SYSTOLIC | sizes
+        files = write_engine(engine, _folder(output), **sizes)
 
     def draw(console: Console) -> None:
         for file in files:

@@ -27,7 +27,12 @@ FILE = click.Path(path_type=Path)
 @click.option("-o", "--output", type=FILE, required=True, metavar="BUILD", help="Folder to write.")
 @click.option("--board", metavar="NAME", help="Choose sizes that fit a board.")
 @click.option("--config", "config_file", type=FILE, metavar="FILE.toml", help="Sizes, by name.")
-@click.option("--engine", default="auto", metavar="ENGINE", help="auto (the default) or eie.")
+@click.option(
+    "--engine",
+    default="auto",
+    metavar="ENGINE",
+    help="Of fully-connected layers: auto (the default), eie or systolic.",
+)
 @click.option("--density", type=float, metavar="D", help="Keep this fraction of each layer.")
 @click.option(
     "--weight-bits",
@@ -88,6 +93,7 @@ def compile_command(
             density=density,
             weight_bits=weight_bits,
             share_init=share_init,
+            engine=None if engine == "auto" else engine,
             **_sizes(board, config_file, given),
         )
         save_build(build, output)
