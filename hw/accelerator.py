@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -14,6 +14,7 @@ from .host.port import HostPort
 from .load.loader import Loader
 from .rom import Rom
 from .sequencer import Sequencer, engines
+from .skid import SkidBuffer
 from .systolic.engine import SystolicEngine
 from .vector.unit import VectorUnit
 from .window.engine import WindowEngine
@@ -98,8 +99,11 @@ class Accelerator(wiring.Component):
 
         # Image: from block RAM until the host sends one.
         m.d.comb += loader.restart.eq(host.restart)
+        # The loader decides late in the cycle whether it takes a byte, and the host port is far.
+        m.submodules.image = image = ResetInserter(host.restart)(SkidBuffer(8))
+        connect(m, image.o, loader.i)
         if self.image is None:
-            connect(m, host.image, loader.i)
+            connect(m, host.image, image.i)
         else:
             m.submodules.rom = rom = Rom(self.image)
             from_host = Signal()
@@ -107,9 +111,9 @@ class Accelerator(wiring.Component):
                 m.d.sync += from_host.eq(1)
             m.d.comb += rom.stop.eq(host.restart | from_host)
             with m.If(from_host):
-                connect(m, host.image, loader.i)
+                connect(m, host.image, image.i)
             with m.Else():
-                connect(m, rom.o, loader.i)
+                connect(m, rom.o, image.i)
         m.d.comb += [
             host.load_done.eq(loader.done),
             host.load_error.eq(loader.error),

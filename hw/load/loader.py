@@ -235,8 +235,6 @@ class Loader(wiring.Component):
                     begin(word[:LENGTH_BITS], crc_of=True)
             with m.State("NETWORK"):
                 m.d.comb += in_network.eq(1)
-                with m.If(outside):
-                    fail(LoadError.SECTION_LENGTH)
                 with m.If(reader.ready & (network_byte == NETWORK_BYTES - 1)):
                     m.d.sync += network_byte.eq(0)
                     m.next = "SKIP"
@@ -265,7 +263,9 @@ class Loader(wiring.Component):
         m.d.sync += section_error.eq(Mux(is_weights, weights.error, tables.error))
         with m.If(section_error != LoadError.NONE):
             fail(section_error)
-        with m.If(reader.overrun):
+        was_outside = Signal()
+        m.d.sync += was_outside.eq(outside)
+        with m.If(was_outside | reader.overrun):
             fail(LoadError.SECTION_LENGTH)
         with m.If(~stopped):
             m.d.sync += [self.error.eq(failure), self.done.eq(complete & (failure == 0))]
