@@ -89,9 +89,9 @@ def _average_pool(node: Node, before: Tensors, after: Tensor, x: Array) -> Array
     where = _where(node)
     if after.quantized:
         return ops_pool.average_pool_2d(x, *where, *node.attrs["clamp"])
-    total = ops_pool.pooled(x, *where, 0).sum(axis=(3, 4))
+    total = ops_conv.windows(x, *where).sum(axis=(3, 4))
     ones = np.ones((1, *x.shape[1:3], 1))
-    result: Array = total / ops_pool.pooled(ones, *where, 0).sum(axis=(3, 4))
+    result: Array = total / ops_conv.windows(ones, *where).sum(axis=(3, 4))
     return result
 
 
@@ -99,7 +99,7 @@ def _max_pool(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
     where = _where(node)
     if after.quantized:
         return ops_pool.max_pool_2d(x, *where, *node.attrs["clamp"])
-    result: Array = ops_pool.pooled(x, *where, -np.inf).max(axis=(3, 4))
+    result: Array = ops_conv.windows(x, *where, fill=-np.inf).max(axis=(3, 4))
     return result
 
 

@@ -37,13 +37,20 @@ def windows(
     x: NDArray[Any],
     kernel: tuple[int, int],
     stride: tuple[int, int] = (1, 1),
+    padding: Padding = (0, 0, 0, 0),
     dilation: tuple[int, int] = (1, 1),
+    fill: float = 0,
 ) -> NDArray[Any]:
     """A view (n, rows, columns, kernel height, kernel width, c) of every window of x (n, h, w, c).
+
+    ``padding`` puts ``fill`` around x first.
 
     >>> windows(np.arange(6).reshape(1, 1, 6, 1), (1, 2), stride=(1, 3)).ravel().tolist()
     [0, 1, 3, 4]
     """
+    top, bottom, left, right = padding
+    if any(padding):
+        x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     n, h, w, c = x.shape
     (kh, kw), (sh, sw), (dh, dw) = kernel, stride, dilation
     rows, columns = output_size(h, kh, sh, dh, 0, 0), output_size(w, kw, sw, dw, 0, 0)
@@ -107,7 +114,7 @@ def correlate(
     w = np.asarray(weight)
     outputs, kh, kw, _ = w.shape
     matrix = w.reshape(outputs, -1).T
-    gathered = windows(_padded(x, padding), (kh, kw), stride, dilation)
+    gathered = windows(x, (kh, kw), stride, padding, dilation)
     chunk = max(1, _CHUNK // max(1, math.prod(gathered.shape[1:])))
     parts = []
     for start in range(0, max(1, len(gathered)), chunk):
@@ -128,7 +135,7 @@ def correlate_depthwise(
     w = np.asarray(weight)
     w = w.astype(np.int64) if w.dtype.kind in "iu" else w
     _, kh, kw, outputs = w.shape
-    view = windows(_padded(x, padding), (kh, kw), stride, dilation)
+    view = windows(x, (kh, kw), stride, padding, dilation)
     channels = view.shape[-1]
     if outputs % channels:
         raise ValueError(f"outputs must be a multiple of {channels} channels, not {outputs}")
@@ -138,8 +145,3 @@ def correlate_depthwise(
         for column in range(kw):
             result += view[:, :, :, row, column, :, None] * taps[row, column]
     return result.reshape(*view.shape[:3], outputs)
-
-
-def _padded(x: NDArray[Any], padding: Padding) -> NDArray[Any]:
-    top, bottom, left, right = padding
-    return np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)))

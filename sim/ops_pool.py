@@ -1,16 +1,13 @@
 """Golden pooling: the largest or the average value of windows, and the mean over space."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .fixed_point import Int
 from .ops import requantize
 from .ops_conv import Padding, windows
 
-__all__ = ["average_pool_2d", "divide_away", "max_pool_2d", "mean_parameters", "mean_space",
-           "pooled"]  # fmt: skip
+__all__ = ["average_pool_2d", "divide_away", "max_pool_2d", "mean_parameters", "mean_space"]
 
 _LOWEST = -(1 << 40)  # below every value; what max pooling pads with
 
@@ -45,8 +42,8 @@ def average_pool_2d(
     [2, -4]
     """
     a = np.asarray(x, np.int64)
-    total = pooled(a, kernel, stride, padding, 0).sum(axis=(3, 4))
-    count = pooled(np.ones((1, *a.shape[1:3], 1), np.int64), kernel, stride, padding, 0)
+    total = windows(a, kernel, stride, padding).sum(axis=(3, 4))
+    count = windows(np.ones((1, *a.shape[1:3], 1), np.int64), kernel, stride, padding)
     return np.clip(divide_away(total, count.sum(axis=(3, 4))), lo, hi)
 
 
@@ -66,7 +63,7 @@ def max_pool_2d(
     [-5, -5, 3]
     """
     a = np.asarray(x, np.int64)
-    largest: Int = pooled(a, kernel, stride, padding, _LOWEST).max(axis=(3, 4))
+    largest: Int = windows(a, kernel, stride, padding, fill=_LOWEST).max(axis=(3, 4))
     return np.clip(largest, lo, hi)
 
 
@@ -93,12 +90,3 @@ def mean_space(x: ArrayLike, in_zero: int, multiplier: int, shift: int, out_zero
     """
     total = (np.asarray(x, np.int64) - in_zero).sum(axis=(1, 2))
     return requantize(total, multiplier, shift, "double", out_zero, -128, 127)
-
-
-def pooled(
-    x: NDArray[Any], kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, fill: float
-) -> NDArray[Any]:
-    """The windows of x (n, h, w, c), integer or float, with ``fill`` around it."""
-    top, bottom, left, right = padding
-    spread = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
-    return windows(spread, kernel, stride)

@@ -7,8 +7,9 @@ from prunus.hw.config import Config
 from prunus.hw.isa import Mode
 from prunus.hw.window.engine import WindowEngine
 from prunus.sim.fixed_point import divide_by_pot, high_mul
+from prunus.sim.ops_conv import windows
 from prunus.sim.ops_join import add, add_parameters, pad
-from prunus.sim.ops_pool import max_pool_2d, pooled
+from prunus.sim.ops_pool import max_pool_2d
 
 POOLS = [
     # height, width, channels, kernel, stride, padding
@@ -42,7 +43,8 @@ def test_pools(lanes, word, tables):
         fields = window(x, config, kernel, stride, padding, in_base=base, in_zero=zero)
         fields |= dict(out_base=int(rng.integers(99)), out_words=fields["out_words"] + 1)
         base += memory(x, config, base, rng, contents) * height * width
-        sums = pooled(x[None].astype(np.int64), kernel, stride, padding, zero).sum(axis=(3, 4))
+        sums = windows(x[None].astype(np.int64), kernel, stride, padding, fill=zero)
+        sums = sums.sum(axis=(3, 4))
         layers.append(fields)
         expected.append(sums.reshape(-1, channels))
         layers.append(fields | dict(mode=Mode.MAX, in_zero=-128))

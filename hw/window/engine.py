@@ -26,7 +26,7 @@ class WindowEngine(wiring.Component):
     the last pixel, and :meth:`overhead`, from ``start`` until ``done`` is high again. A pixel has
     ``Config.groups`` beats, in the last block as many as there are channels for.
 
-    Equal to: the largest (MAX) and the sum (SUM) of :func:`prunus.sim.ops_pool.pooled`, the sum
+    Equal to: the largest (MAX) and the sum (SUM) of :func:`prunus.sim.ops_conv.windows`, the sum
     inside :func:`prunus.sim.ops_join.add` (ADD), an entry of a table (LUT).
 
     Parameters
