@@ -1,0 +1,1 @@
+"""The Winograd convolution unit."""
