@@ -10,6 +10,7 @@ from prunus.sim.huffman import canonical_codes, decode
 __all__ = ["canonical_codes", "code_lengths", "decode", "encode", "entropy", "pack_bits"]
 
 Array = npt.NDArray[Any]
+_CHUNK = 1 << 16  # fields that are packed at a time
 _Item = tuple[int, tuple[int, ...]]
 
 
@@ -79,20 +80,32 @@ def pack_bits(values: npt.ArrayLike, lengths: npt.ArrayLike) -> bytes:
     sizes = np.asarray(lengths, dtype=np.int64)
     if len(sizes) and not 0 <= sizes.min() <= sizes.max() <= 32:
         raise ValueError(f"lengths must be 0 to 32, not {int(sizes.max())!r}")
-    ends = np.cumsum(sizes)
-    total = int(ends[-1]) if len(ends) else 0
+    array = np.asarray(values)
+    total = int(sizes.sum())
+    words = np.zeros(total // 32 + 2, np.uint32)
+    position = 0
+    for begin in range(0, len(sizes), _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        position = _pack(array[part], sizes[part], position, words)
+    return words.astype(">u4").tobytes()[: -(-total // 8)]
+
+
+def _pack(values: Array, sizes: Array, position: int, words: Array) -> int:
+    """Add fields to the words from a bit on; returns the bit behind them."""
+    ends = np.cumsum(sizes) + position
     starts = ends - sizes
-    fields = np.asarray(values).astype(np.int64).view(np.uint64)
+    fields = values.astype(np.int64).view(np.uint64)
     fields &= (np.uint64(1) << sizes.astype(np.uint64)) - np.uint64(1)
     # A field lies in at most two words of 32 bits; fields do not overlap, so sums are unions, and
     # below 2**32 they are exact in the floats that bincount adds.
     # (Two shifts: one by 64, as an empty field would need, is undefined.)
     pair = fields << (32 - sizes).astype(np.uint64) << (32 - (starts & 31)).astype(np.uint64)
-    words = total // 32 + 2
-    high = np.bincount(starts >> 5, weights=pair >> np.uint64(32), minlength=words)
-    low = np.bincount((starts >> 5) + 1, weights=pair & np.uint64(0xFFFFFFFF), minlength=words + 1)
-    merged = high.astype(np.uint64) | low[: len(high)].astype(np.uint64)
-    return merged.astype(">u4").tobytes()[: -(-total // 8)]
+    first = position >> 5
+    at = (starts >> 5) - first
+    for which, half in ((at, pair >> np.uint64(32)), (at + 1, pair & np.uint64(0xFFFFFFFF))):
+        sums = np.bincount(which, weights=half).astype(np.uint32)
+        words[first : first + len(sums)] |= sums[: len(words) - first]
+    return int(ends[-1])
 
 
 def encode(symbols: npt.ArrayLike, lengths: npt.ArrayLike) -> bytes:

@@ -63,8 +63,10 @@ def matrix(core: Graph, node: Node, positions: NDArray[np.int64]) -> Layer:
     if shift.min() < -15:
         raise GraphError(f"{node.name}: scales its sums up by more than 2**15")
     weight = np.asarray(node.consts["weight"], np.int8)
-    spread = np.zeros((len(weight), int(positions.max()) + 1), np.int8)
-    spread[:, positions.ravel()] = weight
+    spread = weight
+    if not np.array_equal(positions.ravel(), np.arange(weight.shape[1])):
+        spread = np.zeros((len(weight), int(positions.max()) + 1), np.int8)
+        spread[:, positions.ravel()] = weight
     layer = Layer(
         name=node.name,
         weight=spread,

@@ -137,11 +137,10 @@ def accumulator_range(
     >>> accumulator_range([[1, -1]], [10], 0)
     (array([-245]), array([265]))
     """
-    w = np.asarray(weight, np.int64)
-    ends = np.stack([w * (lo - in_zero), w * (hi - in_zero)])
+    up, down = _sums(weight)
     b = np.asarray(bias, np.int64)
-    lowest: Int = ends.min(axis=0).sum(axis=-1) + b
-    highest: Int = ends.max(axis=0).sum(axis=-1) + b
+    lowest: Int = up * (lo - in_zero) + down * (hi - in_zero) + b
+    highest: Int = up * (hi - in_zero) + down * (lo - in_zero) + b
     return lowest, highest
 
 
@@ -155,12 +154,21 @@ def accumulator_bits(
     >>> accumulator_bits([[127] * 4], [0], -128)
     18
     """
-    w = np.asarray(weight, np.int64)
-    ends = np.stack([w * (lo - in_zero), w * (hi - in_zero), np.zeros_like(w)])
+    up, down = _sums(weight)
     b = np.asarray(bias, np.int64)
-    highest = int((ends.max(axis=0).sum(axis=-1) + np.maximum(b, 0)).max())
-    lowest = int((ends.min(axis=0).sum(axis=-1) + np.minimum(b, 0)).min())
+    # A product that would take away from a sum may not have come yet.
+    least, most = min(lo - in_zero, 0), max(hi - in_zero, 0)
+    highest = int((up * most + down * least + np.maximum(b, 0)).max())
+    lowest = int((up * least + down * most + np.minimum(b, 0)).min())
     return 1 + max(highest.bit_length(), (-1 - lowest).bit_length() if lowest < 0 else 0)
+
+
+def _sums(weight: ArrayLike) -> tuple[Int, Int]:
+    """Sums of the positive and of the negative weights of each output."""
+    w = np.asarray(weight)
+    up: Int = np.maximum(w, 0).sum(axis=-1, dtype=np.int64)
+    down: Int = np.minimum(w, 0).sum(axis=-1, dtype=np.int64)
+    return up, down
 
 
 def quantize(x: ArrayLike, scale: float, zero_point: int) -> Int:

@@ -139,3 +139,16 @@ def test_reader_of_runs():
     assert runs.tolist() == [0, 3, 3, 2, 3]
     assert symbols.tolist() == [1, -1, -1, 0, -1]
     assert ends.tolist() == [3, 5, 7, 10, 12]
+
+
+def test_many_fields_are_packed_in_parts():
+    rng = np.random.default_rng(5)
+    lengths = rng.integers(0, 33, 200_000)
+    values = rng.integers(0, 1 << 32, 200_000)
+    half = 77_777  # the parts' borders differ, so the first bits and the rest are checked apart
+    whole = np.unpackbits(np.frombuffer(pack_bits(values, lengths), np.uint8))
+    first = np.unpackbits(np.frombuffer(pack_bits(values[:half], lengths[:half]), np.uint8))
+    rest = np.unpackbits(np.frombuffer(pack_bits(values[half:], lengths[half:]), np.uint8))
+    cut = int(lengths[:half].sum())
+    assert np.array_equal(whole[:cut], first[:cut])
+    assert np.array_equal(whole[cut : lengths.sum()], rest[: int(lengths[half:].sum())])

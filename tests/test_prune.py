@@ -83,3 +83,13 @@ def test_names_are_checked():
         prune(float_mlp(), 0.5, scope="all")
     with pytest.raises(ValueError, match="^density must be one number when scope is 'network'$"):
         prune(float_mlp(), {"fc0": 0.5}, scope="network")
+
+
+def test_mask_equals_a_sort():
+    rng = np.random.default_rng(3)
+    for weights in (rng.integers(-9, 10, 500).astype(np.int8), rng.normal(size=500)):
+        order = np.argsort(-np.abs(weights.astype(float)), kind="stable")
+        for density in (0.001, 0.004, 0.3, 0.5, 0.999, 1.0):
+            expected = np.zeros(500, bool)
+            expected[order[: int(density * 500 + 0.5)]] = True
+            assert np.array_equal(magnitude_mask(weights, density), expected)

@@ -96,3 +96,11 @@ def test_names_are_checked():
         share(float_mlp(), 4, "x")
     with pytest.raises(ValueError, match="^layer must be one of fc0, fc1, not 'fc9'$"):
         share(float_mlp(), {"fc9": 4})
+
+
+def test_a_sum_of_squares_as_small_as_scikit_learns():
+    weight = RNG.normal(size=40_000).astype(np.float32)
+    shared = share_weights(weight, 6)
+    start = np.linspace(weight.min(), weight.max(), 64)
+    kmeans = KMeans(64, init=start[:, None], n_init=1, max_iter=1000, tol=0).fit(weight[:, None])
+    assert ((shared - weight) ** 2).sum() < 1.02 * kmeans.inertia_

@@ -34,7 +34,7 @@ def prune(
     if scope == "layer":
         wanted = per_layer(graph, density)
         masks = {
-            node.name: magnitude_mask(real_weight(graph, node), wanted[node.name])
+            node.name: magnitude_mask(ranked(graph, node), wanted[node.name])
             for node in layers(graph)
             if node.name in wanted
         }
@@ -62,18 +62,30 @@ def magnitude_mask(weights: Array, density: float) -> Array:
         raise ValueError(f"density must be above 0 and at most 1, not {density!r}")
     array = np.asarray(weights)
     wide = array.astype(np.int64) if array.dtype.kind == "i" else array  # abs(-128) needs 9 bits
-    order = np.argsort(-np.abs(wide).ravel(), kind="stable")
-    mask = np.zeros(array.size, bool)
-    mask[order[: int(density * array.size + 0.5)]] = True
+    magnitudes = np.abs(wide).ravel()
+    count = int(density * array.size + 0.5)
+    if not count:
+        return np.zeros(array.shape, bool)
+    least = np.partition(magnitudes, array.size - count)[array.size - count]
+    mask: Array = magnitudes > least
+    equals = np.flatnonzero(magnitudes == least)
+    mask[equals[: count - np.count_nonzero(mask)]] = True
     return mask.reshape(array.shape)
 
 
 def _network_masks(graph: Graph, density: float) -> dict[str, Array]:
     nodes = layers(graph)
-    weights = [real_weight(graph, node) for node in nodes]
-    mask = magnitude_mask(np.concatenate([w.ravel() for w in weights] or [np.zeros(0)]), density)
+    every = [ranked(graph, node).ravel() for node in nodes]
+    mask = magnitude_mask(np.concatenate(every or [np.zeros(0)]), density)
     masks, start = {}, 0
-    for node, weight in zip(nodes, weights, strict=True):
+    for node in nodes:
+        weight = node.consts["weight"]
         masks[node.name] = mask[start : start + weight.size].reshape(weight.shape)
         start += weight.size
     return masks
+
+
+def ranked(graph: Graph, node: Node) -> Array:
+    """The weights as they are compared; those of a float layer without a copy."""
+    weight = node.consts["weight"]
+    return weight if weight.dtype.kind == "f" else real_weight(graph, node)

@@ -1,12 +1,9 @@
 """Weight sharing: every layer's weights become a few values, found by k-means."""
 
-import warnings
 from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 
 from ..ir import Array, Graph, Node
 from .layers import per_layer
@@ -15,7 +12,6 @@ __all__ = ["Init", "codebook", "share", "share_weights"]
 
 Init = Literal["linear", "density", "random"]
 _ROUNDS = 1000
-_BINS = 1 << 14
 
 
 def share(
@@ -64,17 +60,32 @@ def share_weights(
         raise ValueError(f"init must be one of {', '.join(get_args(Init))}, not {init!r}")
     array = np.asarray(weight)
     nonzero = array != 0
-    values, inverse, counts = np.unique(array[nonzero], return_inverse=True, return_counts=True)
-    clusters = (1 << bits) - int(not zero_free and not nonzero.all())
+    weights = array[nonzero]
+    values, counts = _distinct(weights)
+    clusters = (1 << bits) - int(not zero_free and len(weights) < array.size)
     if len(values) <= clusters:
         return array
     centres = _centres(values.astype(np.float64), counts, clusters, init)
     if array.dtype.kind == "i":
         centres = np.unique(np.rint(centres))
-    nearest = centres[np.searchsorted((centres[1:] + centres[:-1]) / 2, values, side="right")]
+    bounds = (centres[1:] + centres[:-1]) / 2
     result = np.zeros_like(array)
-    result[nonzero] = nearest.astype(array.dtype)[inverse]
+    result[nonzero] = centres.astype(array.dtype)[_nearest(bounds, weights)]
     return result
+
+
+def _distinct(weights: Array) -> tuple[Array, Array]:
+    """Distinct values in rising order, and how often each occurs."""
+    ordered = np.sort(weights)
+    first = np.ones(len(ordered), bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    return ordered[starts], np.diff(starts, append=len(ordered))
+
+
+def _nearest(bounds: Array, weights: Array) -> Array:
+    """The number of the centre of each weight, ``bounds`` lying between the centres."""
+    return np.searchsorted(bounds, weights, side="right")
 
 
 def codebook(weight: Array) -> Array:
@@ -88,28 +99,43 @@ def codebook(weight: Array) -> Array:
 
 
 def _centres(values: Array, counts: Array, clusters: int, init: Init) -> Array:
-    """Centres of a k-means of sorted ``values``, each ``counts`` times, in rising order.
+    """Centres of a k-means of rising ``values``, each ``counts`` times, in rising order.
 
-    More than ``_BINS`` values are first gathered into that many bins of equal width, each with its
-    mean and its weight; a codebook has at most 256 entries.
+    In one dimension a cluster is a range of the values, and sums over ranges are differences of
+    running sums: a round costs a search for each centre, however many values there are.
     """
-    if len(values) > _BINS:
-        edges = np.linspace(values[0], values[-1], _BINS + 1)[1:-1]
-        bins = np.searchsorted(edges, values)
-        weights = np.bincount(bins, weights=counts, minlength=_BINS)
-        sums = np.bincount(bins, weights=values * counts, minlength=_BINS)
-        values, counts = sums[weights > 0] / weights[weights > 0], weights[weights > 0]
     if init == "linear":
-        start = np.linspace(values[0], values[-1], clusters)
+        centres = np.linspace(values[0], values[-1], clusters)
     elif init == "density":
         share = (np.cumsum(counts) - counts / 2) / counts.sum()
-        start = np.interp((np.arange(clusters) + 0.5) / clusters, share, values)
+        centres = np.interp((np.arange(clusters) + 0.5) / clusters, share, values)
     else:
         rng = np.random.default_rng(0)
-        start = rng.choice(values, clusters, replace=False, p=counts / counts.sum())
-    kmeans = KMeans(clusters, init=start[:, None], n_init=1, max_iter=_ROUNDS, tol=0)
-    with warnings.catch_warnings():
-        # Fewer distinct clusters than centres: the codebook is then smaller.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(values[:, None], sample_weight=counts)
-    return np.sort(kmeans.cluster_centers_.ravel())
+        centres = np.sort(rng.choice(values, clusters, replace=False, p=counts / counts.sum()))
+    number = np.concatenate([[0], np.cumsum(counts)])
+    total = np.concatenate([[0.0], np.cumsum(values * counts)])
+    before = None
+    for _ in range(_ROUNDS):
+        inner = np.searchsorted(values, (centres[1:] + centres[:-1]) / 2, side="left")
+        edges = np.concatenate([[0], inner, [len(values)]])
+        if before is not None and np.array_equal(edges, before):
+            break
+        before = edges
+        size = np.diff(number[edges])
+        centres = np.diff(total[edges]) / np.maximum(size, 1)
+        empty = np.flatnonzero(size == 0)
+        if len(empty):
+            centres = np.delete(centres, empty)
+            centres = np.sort(np.concatenate([centres, _farthest(values, centres, len(empty))]))
+    else:
+        return centres
+    # Running sums round more than sums of the ranges themselves do.
+    exact: Array = np.add.reduceat(values * counts, edges[:-1]) / size
+    return exact
+
+
+def _farthest(values: Array, centres: Array, count: int) -> Array:
+    """The values farthest from their centres: what centres without any value become."""
+    nearest = centres[_nearest((centres[1:] + centres[:-1]) / 2, values)]
+    distance = np.abs(values - nearest)
+    return values[np.argpartition(-distance, count - 1)[:count]]
