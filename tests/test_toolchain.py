@@ -1,0 +1,32 @@
+"""The programs that make a bitstream are found, or said to be missing."""
+
+import pytest
+from board_support import script
+
+from prunus.boards import toolchain
+from prunus.boards.toolchain import BuildError
+
+
+def test_native_tool_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("YOSYS", raising=False)
+    script(tmp_path, "yosys", "print('Yosys 0.52 (git)')")
+    tool = toolchain.find_tool("yosys")
+    assert tool.native and tool.version == "Yosys 0.52 (git)"
+    assert not toolchain.find_tool("yosys", "wheel").native
+    monkeypatch.setenv("YOSYS", "no-such-yosys")
+    with pytest.raises(BuildError, match=r"^yosys is set to 'no-such-yosys' in the environment"):
+        toolchain.find_tool("yosys")
+
+
+def test_old_or_missing_tool(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("YOSYS", raising=False)
+    with pytest.raises(BuildError, match=r"^yosys is missing: install it, or run: pip install y"):
+        toolchain.find_tool("yosys", "native")
+    script(tmp_path, "yosys", "print('Yosys 0.23')")
+    assert not toolchain.find_tool("yosys").native
+    with pytest.raises(BuildError, match=r"is Yosys 0.23, 0.40 or newer is needed\): install it"):
+        toolchain.find_tool("yosys", "native")
+    with pytest.raises(ValueError, match=r"^tools must be one of auto, native, wheel, not 'any'$"):
+        toolchain.find_tool("yosys", "any")
