@@ -11,6 +11,7 @@ from ..ir import Graph, GraphError, verify
 from .fold_affine import fold_affine
 from .observe import observe
 from .quantizer import CLAMPS, Quantizer
+from .use_means import use_means
 
 __all__ = ["calibrate", "clamps_first"]
 
@@ -30,8 +31,9 @@ def calibrate(
     have a scale and a zero point from the smallest and the largest value in ``batch``
     (samples, *shape), zero included; weights are symmetric, in dense layers with one scale for
     the layer or one for each output, in convolutions with one for each output; biases are int32
-    of scale input x weight. Pools keep the scale of their input, a tensor that only a
-    concatenation sees takes the concatenation's, other inputs of it are rescaled.
+    of scale input x weight. Pools keep the scale of their input, unless they average a whole
+    image; a tensor that only a concatenation sees takes the concatenation's, other inputs of it
+    are rescaled.
 
     ``ranges`` "full" keeps every value within its tensor's range, "fitted" clips what is rare
     where that makes the mean squared error smaller; by default graphs with convolutions are
@@ -57,7 +59,7 @@ def calibrate(
         raise ValueError("batch must have at least one sample, not 0")
     if not np.isfinite(samples).all():
         raise ValueError("batch must be finite, and it holds NaN or infinity")
-    graph = clamps_first(fold_affine(verify(graph)))
+    graph = clamps_first(use_means(fold_affine(verify(graph))))
     quantize_input(graph, samples)  # which says what is wrong with its shape
     if ranges is None:
         convolutions = any(node.op in _CONVOLUTIONS for node in graph.nodes)
