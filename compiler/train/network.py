@@ -65,7 +65,8 @@ class Layer(nn.Module):
     def share(self, kind: str, bits: int = 8, *, noisy: bool = False) -> None:
         """Restrict the weights from here on; those of now are what the scheme starts with."""
         self.scheme = None
-        self.scheme = make_scheme(kind, self.steps().detach(), bits, noisy=noisy)
+        unit = float(self.scale.mean())
+        self.scheme = make_scheme(kind, self.steps().detach(), bits, noisy=noisy, unit=unit)
 
     def free(self) -> None:
         """Keep the weights as they are, and drop the scheme."""

@@ -25,7 +25,11 @@ _SHARES = tuple(n / 20 for n in range(20, 5, -1))  # of the largest weight, as t
 
 
 class Scheme(nn.Module):
-    """A rule for weights; made from the weights that it starts with, of which some are zero."""
+    """A rule for weights; made from the weights that it starts with, of which some are zero.
+
+    ``unit`` is a step in real units, about: trained values are held in these, as weights are, so
+    that one rate suits both.
+    """
 
     def forward(self, steps: Tensor) -> Tensor:
         """The weights that the network is run with."""
@@ -66,18 +70,19 @@ class Codebook(Scheme):
     Compression", ICLR 2016.
     """
 
-    def __init__(self, start: Tensor, bits: int):
+    def __init__(self, start: Tensor, bits: int, unit: float = 1.0):
         super().__init__()
+        self.unit = unit
         array = start.detach().double().numpy()
         shared = share_weights(array, bits, zero_free=not _zero_counts(array))
         values, codes = np.unique(shared[shared != 0], return_inverse=True)
         places = np.zeros(array.shape, np.int64)
         places[shared != 0] = codes + 1
         self.register_buffer("codes", torch.from_numpy(places))
-        self.values = nn.Parameter(torch.from_numpy(values).to(start.dtype))
+        self.values = nn.Parameter(torch.from_numpy(values * unit).to(start.dtype))
 
     def forward(self, steps: Tensor) -> Tensor:
-        table = torch.cat([self.values.new_zeros(1), self.values])
+        table = torch.cat([self.values.new_zeros(1), self.values / self.unit])
         return table[self.codes]
 
 
@@ -127,15 +132,17 @@ class Ternary(Scheme):
     Source: Zhu et al., "Trained ternary quantization", ICLR 2017.
     """
 
-    def __init__(self, start: Tensor, share: float = 0.05):
+    def __init__(self, start: Tensor, unit: float = 1.0, share: float = 0.05):
         super().__init__()
+        self.unit = unit
         self.threshold = share * float(start.abs().max()) if start.numel() else 0.0
         up, down = start[start > self.threshold], -start[start < -self.threshold]
-        self.above = nn.Parameter(up.mean() if up.numel() else torch.tensor(1.0))
-        self.below = nn.Parameter(down.mean() if down.numel() else torch.tensor(1.0))
+        self.above = nn.Parameter(unit * (up.mean() if up.numel() else torch.tensor(1.0)))
+        self.below = nn.Parameter(unit * (down.mean() if down.numel() else torch.tensor(1.0)))
 
     def forward(self, steps: Tensor) -> Tensor:
-        result: Tensor = _TernaryFunction.apply(steps, self.above, self.below, self.threshold)
+        above, below = self.above / self.unit, self.below / self.unit
+        result: Tensor = _TernaryFunction.apply(steps, above, below, self.threshold)
         return result
 
 
@@ -155,7 +162,9 @@ class Binary(Scheme):
         )
 
 
-def make_scheme(kind: str, start: Tensor, bits: int = 8, *, noisy: bool = False) -> Scheme:
+def make_scheme(
+    kind: str, start: Tensor, bits: int = 8, *, noisy: bool = False, unit: float = 1.0
+) -> Scheme:
     """A scheme that starts with weights in steps of int8.
 
     ``bits`` counts for uniform (2..8), codebook (1..8) and power (2..8) schemes, ``noisy`` for
@@ -172,10 +181,10 @@ def make_scheme(kind: str, start: Tensor, bits: int = 8, *, noisy: bool = False)
     if kind == "uniform":
         return Uniform(start, bits, noisy)
     if kind == "codebook":
-        return Codebook(start, bits)
+        return Codebook(start, bits, unit)
     if kind == "power":
         return PowerOfTwo(start, bits)
-    return Ternary(start) if kind == "ternary" else Binary()
+    return Ternary(start, unit) if kind == "ternary" else Binary()
 
 
 def _zero_counts(array: Any) -> bool:
