@@ -8,9 +8,9 @@ from prunus.boards.board import Board
 from prunus.boards.estimate import estimate, shortfall
 from prunus.boards.registry import BOARDS
 from prunus.compiler.ir import Graph
-from prunus.compiler.plan import Options, Plan, plan
+from prunus.compiler.plan import Options, plan
 
-__all__ = ["FitError", "choose_options", "image_in_rom", "predicted_cycles"]
+__all__ = ["FitError", "choose_options"]
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 128)
 LANES = (1, 2, 4, 8)
@@ -21,16 +21,6 @@ SMALL: dict[str, Any] = {"queue_depth": 1, "huffman_bits": 8, "frame_bytes": 64}
 
 class FitError(ValueError):
     """A network that no accelerator on the board can hold."""
-
-
-def predicted_cycles(placed: Plan) -> int:
-    """Cycles of one inference if every activation were non-zero."""
-    return placed.cycles
-
-
-def image_in_rom(board: Board, placed: Plan, image_bytes: int) -> bool:
-    """Whether the image fits into block RAM beside the accelerator."""
-    return not shortfall(board, estimate(board, placed.config, image_bytes))
 
 
 def choose_options(core: Graph, board: Board, options: Options | None = None) -> Options:
@@ -55,9 +45,8 @@ def choose_options(core: Graph, board: Board, options: Options | None = None) ->
         problem = problem or missing  # the smallest accelerator's
         if missing:
             continue
-        cycles = predicted_cycles(placed)
-        if best is None or cycles < best[0]:
-            best = cycles, trial
+        if best is None or placed.cycles < best[0]:
+            best = placed.cycles, trial
     if best is None:
         raise FitError(_explain(core, board, asked, problem))
     return best[1]

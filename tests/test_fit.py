@@ -7,7 +7,7 @@ from networks import random_network
 from prunus.boards.estimate import blocks, estimate, shortfall
 from prunus.boards.registry import BOARDS
 from prunus.compiler.plan import Options, plan
-from prunus.flow.fit import FitError, choose_options, predicted_cycles
+from prunus.flow.fit import FitError, choose_options
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
@@ -19,13 +19,13 @@ def test_choice_fits(board, density):
     assert not shortfall(board, estimate(board, placed.config, 0))
     if options.pes > 1:  # no smaller one is as fast
         slower = plan(graph, Options(pes=1, act_word=options.act_word, lanes=1))
-        assert predicted_cycles(slower) > predicted_cycles(placed)
+        assert slower.cycles > placed.cycles
 
 
 def test_larger_parts_are_not_slower():
     graph = random_network([256, 128, 64])
     sizes = [BOARDS[f"ulx3s-{size}"] for size in ("25f", "45f", "85f")]
-    cycles = [predicted_cycles(plan(graph, choose_options(graph, board))) for board in sizes]
+    cycles = [plan(graph, choose_options(graph, board)).cycles for board in sizes]
     assert cycles == sorted(cycles, reverse=True)
 
 
@@ -63,6 +63,6 @@ def test_convolutions_fit_as_well(size):
     placed = plan(graph, options)
     assert placed.config.columns and not shortfall(board, estimate(board, placed.config, 0))
     smallest = plan(graph, Options(act_word=2, engine="systolic"))
-    assert predicted_cycles(placed) < predicted_cycles(smallest)
+    assert placed.cycles < smallest.cycles
     both = choose_options(graph, board, Options(engine="eie"))
     assert plan(graph, both).config.pes == both.pes
