@@ -16,8 +16,8 @@ class BitReader(wiring.Component):
     can be looked at, their value is undefined; consuming one is an ``overrun``, so a section that
     is too short ends in an error and cannot hang.
 
-    A byte can be seen in the cycle after its transfer. Sustains 8 bits consumed a cycle; `width`
-    bits every other cycle where bytes arrive as fast.
+    A byte can be seen in the second cycle after its transfer. Sustains 8 bits consumed a cycle;
+    `width` bits every other cycle where bytes arrive as fast.
 
     Parameters
     ----------
@@ -65,11 +65,13 @@ class BitReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Bytes under the window at any offset in the first, and one ahead of them.
+        # Bytes under the window at any offset in the first, and ahead of them what one cycle may
+        # consume, and one more.
         needed = (7 + self.width + 7) // 8
         furthest = 7 + self.width
-        held = [Signal(8, name=f"held_{n}", reset_less=True) for n in range(needed + 1)]
-        count = Signal(range(needed + 2))
+        size = needed + furthest // 8 + 1
+        held = [Signal(8, name=f"held_{n}", reset_less=True) for n in range(size)]
+        count = Signal(range(size + 1))
         # Where the window begins. What was consumed is added here, and dropped in the next cycle:
         # so that the way from what was found in the window to the next window is short.
         position = Signal(range(furthest + 1))
@@ -84,7 +86,7 @@ class BitReader(wiring.Component):
         transfer = self.i.valid & self.i.ready
         m.d.comb += [
             self.ended.eq(~to_come[-1]),
-            self.i.ready.eq(to_come[-1] & ~opening & (self.skip | (count <= needed))),
+            self.i.ready.eq(to_come[-1] & ~opening & (self.skip | (count < size))),
         ]
         m.d.sync += opening.eq(self.open)
         with m.If(self.open):
@@ -101,12 +103,14 @@ class BitReader(wiring.Component):
         m.d.comb += [
             kept.eq(count - drop),
             self.window.eq(bits),
-            self.ready.eq((kept >= needed) | self.ended),
             self.empty.eq(self.ended & (kept == 0)),
             self.overrun.eq(position > count << 3),
         ]
         m.d.sync += [position.eq(offset + Mux(self.consume, self.amount, 0))]
         m.d.sync += count.eq(kept + transfer)
+        # Decided a cycle ahead, as if all that can be consumed were: much hangs on it.
+        left = Mux(self.consume, needed + furthest // 8, needed)
+        m.d.sync += self.ready.eq(((kept >= left) | self.ended) & ~self.open & ~self.skip)
         with m.Switch(drop):
             for dropped in range(furthest // 8 + 1):
                 with m.Case(dropped):
