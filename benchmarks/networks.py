@@ -37,6 +37,7 @@ from prunus.compiler.plan import Options
 from prunus.flow.build import Build
 from prunus.flow.compile import compile_graph, compile_model
 from prunus.flow.simulate import simulate
+from prunus.hw.config import Config
 
 # File, and the most cycles that are aimed for.
 MODELS = {
@@ -127,12 +128,17 @@ def _network(
         return load_model(path)
 
 
+def multipliers(config: Config) -> dict[str, int]:
+    """Multiplier blocks of each engine; those of the requantization are not among them."""
+    return {"eie": config.pes, "systolic": config.columns * config.act_word, "window": 0}
+
+
 def measure(build: Build, x: Array, reference: Array | None) -> dict[str, Any]:
     """The samples through the gates."""
     ran = simulate(build, x)
     equal = reference is None or np.array_equal(ran.outputs.ravel(), reference.ravel())
     config = build.config
-    blocks = {"eie": config.pes, "systolic": config.columns * config.act_word, "window": 0}
+    blocks = multipliers(config)
     executed = sum(layer.work for layer in ran.layers)
     cycles = max(ran.cycles)
     return {

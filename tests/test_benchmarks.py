@@ -1,0 +1,90 @@
+"""The commands in ``benchmarks``: their networks, limits and tables, without the long runs."""
+
+import importlib.util
+import re
+import sys
+
+import pytest
+from support import ROOT
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look for it there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def networks():
+    return load("networks")
+
+
+ROW = {
+    "network": "kws",
+    "macs": 1000,
+    "multipliers": 128,
+    "requantization_multipliers": 16,
+    "cycles": 20_000,
+    "most_cycles": 20_000,
+    "most_multipliers": 144,
+    "utilization": 0.5,
+    "rom_bytes": 10,
+    "weight_bytes": 20,
+    "activation_bytes": 30,
+    "equal": True,
+    "layers": [
+        {"name": "a", "engine": "systolic", "macs": 1000, "cycles": 9, "utilization": 0.25},
+        {"name": "b", "engine": "window", "macs": 0, "cycles": 5, "utilization": 0.0},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"equal": False}, {"cycles": 20_001}, {"multipliers": 129}],
+    ids=lambda change: next(iter(change)),
+)
+def test_limits(networks, change):
+    assert networks.good(ROW)
+    assert not networks.good(ROW | change)
+
+
+def test_peers_have_no_limit(networks):
+    row = {key: value for key, value in ROW.items() if not key.startswith("most_")}
+    assert networks.good(row | {"cycles": 10**9, "nngen_cycles": 1, "nngen_multipliers": 4})
+
+
+def test_table(networks):
+    lines = networks.table([ROW])
+    cells = [line.count("|") for line in lines[:3]]
+    assert cells == [cells[0]] * 3
+    assert lines[2].startswith("| kws | 1,000 | 128 + 16 | 20,000 | 20,000 | 1.00 | 50.0% |")
+    assert lines[-2:] == ["| a | systolic | 1,000 | 9 | 25.0% |", "| b | window | 0 | 5 |  |"]
+
+
+@pytest.mark.parametrize("name, macs", [("nngen-mlp", 101_632), ("nngen-cnn", 15_403_520)])
+def test_peers_have_the_multipliers_that_nngen_has(networks, name, macs):
+    build, x, _ = networks.peer(name, 1)
+    assert build.macs == macs
+    assert len(x) == 1
+    assert sum(networks.multipliers(build.config).values()) <= networks.PEERS[name][0]
+
+
+def test_unknown_network(networks, capsys):
+    with pytest.raises(SystemExit) as error:
+        networks.main(["resnet"])
+    assert error.value.code == 2
+    assert re.search(r"NETWORK must be of kws, .*, not 'resnet'$", capsys.readouterr().err.strip())
+
+
+@pytest.mark.parametrize("name", ["eie_table3", "eie_resources", "sim_speed"])
+def test_help(name, capsys):
+    module = load(name)
+    with pytest.raises(SystemExit) as error:
+        module.main(["--help"])
+    assert error.value.code == 0
+    assert module.__doc__.partition("\n")[0].split(":")[0] in " ".join(
+        capsys.readouterr().out.split()
+    )
