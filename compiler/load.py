@@ -9,7 +9,9 @@ __all__ = ["load_model"]
 
 
 def load_model(model: Any) -> Graph:
-    """The graph of a ``.tflite`` or ``.onnx`` file, of a fitted scikit-learn perceptron, or itself.
+    """The graph of a model file, of a fitted scikit-learn perceptron, or itself.
+
+    Files are ``.tflite``, ``.onnx``, and ``.npz``: a graph as ``prunus compress`` writes it.
 
     Raises
     ------
@@ -29,7 +31,11 @@ def load_model(model: Any) -> Graph:
             from .importers.onnx import import_onnx
 
             return import_onnx(model)
-        raise ModelError(f"{model}: a model must be a .tflite or an .onnx file")
+        if suffix == ".npz":
+            from .store import load
+
+            return load(model)
+        raise ModelError(f"{model}: a model must be a .tflite, an .onnx or an .npz file")
     if hasattr(model, "get_params"):
         from .importers.sklearn import from_sklearn
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from .commands.about import boards_command, doctor_command
+from .commands.compress import compress_command
 from .commands.demo import demo_command
 from .commands.hardware import build_command, flash_command, infer_command, verilog_command
 from .commands.model import compile_command, report_command, simulate_command
@@ -38,6 +39,7 @@ def cli() -> None:
 
 for _command in (
     demo_command,
+    compress_command,
     compile_command,
     simulate_command,
     verilog_command,

@@ -34,7 +34,7 @@ def test_every_kind_of_model(tmp_path):
 @pytest.mark.parametrize(
     "model, message",
     [
-        ("net.h5", "^net.h5: a model must be a .tflite or an .onnx file$"),
+        ("net.h5", "^net.h5: a model must be a .tflite, an .onnx or an .npz file$"),
         ("net", "^net: a model must be "),
         (3, "^int is not a model; a path to a .tflite or .onnx file, or a fitted MLP"),
     ],

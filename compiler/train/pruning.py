@@ -118,15 +118,27 @@ class Gradual:
         self.network, self.density, self.start = network, density, start
         self.criterion, self.scope, self.schedule = criterion, scope, schedule
         self.data, self.pes, self.until, self.every = data, pes, until, every
-        self.settled = False
+        self.settled = self.begun = False
 
     def __call__(self, done: int, of: int) -> None:
-        share = min(1.0, done / max(1.0, self.until * of))
-        if self.settled or (done % self.every and share < 1):
-            return
+        if not self.begun and done:
+            self._resume(self._share(done - 1, of))
+        self.begun = True
+        share = self._share(done, of)
+        if not self.settled and (done % self.every == 0 or share >= 1):
+            self.apply(share)
+
+    def _share(self, done: int, of: int) -> float:
         if self.schedule == "oneshot":
-            share = 1.0
-        self.apply(share)
+            return 1.0
+        return min(1.0, done / max(1.0, self.until * of))
+
+    def _resume(self, share: float) -> None:
+        """As it was after the step before: the masks are in the checkpoint."""
+        self.settled = share >= 1
+        names = self.density if isinstance(self.density, Mapping) else self.network.layers
+        for name in names:
+            self.network.layers[name].regrow = not self.settled
 
     def apply(self, share: float) -> None:
         """Choose the masks for a share of the way."""
