@@ -63,8 +63,8 @@ class VectorUnit(wiring.Component):
 
     @property
     def lookup(self) -> int:
-        """Cycles of the look-up: block RAM is slow to answer, and a fast clock needs a register."""
-        return 2 if self.config.columns else 1
+        """Cycles of the look-up: block RAM is slow to answer, and in a large part it is far."""
+        return 2 if self.config.columns or self.config.lanes > 2 else 1
 
     @property
     def counts(self) -> bool:
