@@ -102,8 +102,7 @@ def compile_graph(
             raise ValueError(
                 f"{graph.name}: a float model; give a batch of inputs to calibrate it (calibration)"
             )
-        spatial = any(len(tensor.shape) == 3 for tensor in graph.tensors.values())
-        graph = calibrate(graph, calibration, per_channel=spatial)
+        graph = calibrate(graph, calibration, per_channel=_per_channel(graph, weight_bits))
     elif calibration is not None:
         raise ValueError(f"{graph.name}: already int8; calibration must be left out")
     if weight_bits is not None:
@@ -139,6 +138,18 @@ def compile_graph(
         settings=settings,
         input_index=() if natural else tuple(placed.input_index.tolist()),
     )
+
+
+def _per_channel(graph: Graph, weight_bits: Bits | None) -> bool:
+    """Whether fully-connected layers get a scale for each output, which is the more accurate way.
+
+    Not where few values are a layer's weights, or are to be: one scale keeps them few.
+    """
+    if any(len(tensor.shape) == 3 for tensor in graph.tensors.values()):
+        return True
+    weights = [node.consts["weight"] for node in graph.nodes if "weight" in node.consts]
+    few = any(len(np.unique(weight)) <= min(256, weight.size // 4) for weight in weights)
+    return weight_bits is None and not few
 
 
 def _folded(graph: Graph) -> Graph:

@@ -2,12 +2,15 @@
 
 import numpy as np
 import pytest
+from graphs import float_mlp
+from graphs import samples as mlp_samples
 from image_graphs import residual_network
 from image_graphs import samples as float_samples
 from int8_graphs import Int8, samples
 from networks import random_network
 
 from prunus.compiler.ir import GraphError
+from prunus.compiler.passes.share import share
 from prunus.flow.arrange import arrange_input
 from prunus.flow.build import load_build, save_build
 from prunus.flow.compile import compile_graph
@@ -81,3 +84,14 @@ def test_refusals_name_the_node():
         compile_graph(g.graph(t))
     with pytest.raises(ValueError, match=r"^engine must be one of auto, eie, systolic, not 'no'$"):
         compile_graph(random_network([4, 4]), engine="no")
+
+
+def test_outputs_have_scales_of_their_own_unless_weights_are_few():
+    def scales(graph, **settings):
+        build = compile_graph(graph, calibration=mlp_samples(graph), **settings)
+        return [len(node.consts["shift"]) for node in build.graph.nodes]
+
+    graph = float_mlp((20, 30, 10))
+    assert scales(graph) == [30, 10]
+    assert scales(graph, weight_bits=4) == [1, 1]
+    assert scales(share(graph, 4)) == [1, 1]
