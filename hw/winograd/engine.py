@@ -1,0 +1,186 @@
+"""The Winograd engine."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..bus import WriteBus
+from ..config import Config, bits_for
+from ..descriptor import descriptor_layout
+from ..vector.beat import beat_layout
+from .channel import OutputChannel
+from .emitter import EMITTER_FIELDS, Emitter
+from .filters import FilterStore
+from .geometry import Geometry
+from .patches import PATCH_FIELDS, PatchMemory
+from .products import ProductArray, input_layout, kernel_layout, product_layout
+from .reader import READER_FIELDS, PatchReader
+from .walker import WALKER_FIELDS, Walker
+
+__all__ = ["WINOGRAD_FIELDS", "WinogradEngine"]
+
+WINOGRAD_FIELDS = tuple(sorted({*READER_FIELDS, *PATCH_FIELDS, *WALKER_FIELDS, *EMITTER_FIELDS}))
+
+
+class WinogradEngine(wiring.Component):
+    """3x3 convolutions of stride 1 with a quarter of the multiplications, or 4/9 of them.
+
+    The output is cut into tiles of ``outputs ** 2`` pixels. A tile's inputs are read once, while
+    the tile before is worked on. Then for each group of ``filters`` output channels, each pass and
+    each input channel, in that order, there is a cycle of products. So a layer takes about
+    ``tiles * groups * passes * channels`` cycles, as long as a group is not done faster than its
+    ``outputs ** 2`` pixels, and a tile not faster than its inputs are read, which is ``segments *
+    size / columns`` times :func:`.reader.period` and 2 more. Equal to
+    :func:`prunus.sim.winograd.winograd_conv_2d`.
+
+    Weights: a word for each input channel, for each group of filters.
+
+    Parameters
+    ----------
+    multipliers : bool
+        Hold the multipliers. Without, they are outside: products of ``v`` and ``u`` come back on
+        ``products``, ``ProductArray.latency_of(geometry)`` cycles later.
+
+    Members
+    -------
+    bus : In(WriteBus)
+        Fills the weight memory while no layer runs; a write is in place 2 cycles later.
+    start : In(1)
+        Begin a layer; only while ``done``.
+    layer : In(descriptor_layout(WINOGRAD_FIELDS))
+        Stable from ``start`` until ``done``. Fields that mean something else here: ``in_base`` is
+        the word of the padding's corner (modulo the memory), ``line_bytes`` and ``tap_x`` the words
+        from an input line, and from a pixel, to the next, ``segments`` the words of a pixel,
+        ``rows`` the number of input channels, ``blocks`` that of groups of filters, ``columns``
+        that of output lines, ``step_x`` the words from an output line to the next; ``pad_x`` is in
+        pixels.
+    room : In(1)
+        A group of filters may begin: there is room for its beats.
+    r_addr, r_en, r_data
+        Activation memory; ``r_data`` one cycle after ``r_en``.
+    sums : Out
+        ``valid``, and the accumulators ``p`` (beat_layout), without the bias; never stalled.
+    done : Out(1)
+        Low from the cycle after ``start`` until the last beat has been presented.
+    computed : Out(1)
+        A cycle for each ``start``: all products are summed up.
+    """
+
+    def __init__(self, config: Config, geometry: Geometry, *, multipliers: bool = True):
+        self.config = config
+        self.geometry = geometry
+        self.multipliers = multipliers
+        ports = {
+            "bus": In(WriteBus(config)),
+            "start": In(1),
+            "layer": In(descriptor_layout(WINOGRAD_FIELDS)),
+            "room": In(1, init=1),
+            "r_addr": Out(bits_for(config.act_depth - 1)),
+            "r_en": Out(1),
+            "r_data": In(8 * config.act_word),
+            "sums": Out(wiring.Signature({"valid": Out(1), "p": Out(beat_layout(config))})),
+            "done": Out(1, init=1),
+            "computed": Out(1),
+        }
+        if not multipliers:
+            ports |= {
+                "v": Out(input_layout(geometry)),
+                "u": Out(data.ArrayLayout(kernel_layout(geometry), geometry.filters)),
+                "products": In(data.ArrayLayout(product_layout(geometry), geometry.filters)),
+            }
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        config, geometry = self.config, self.geometry
+        m.submodules.reader = reader = PatchReader(config, geometry)
+        m.submodules.patches = patches = PatchMemory(config, geometry)
+        m.submodules.filters = filters = FilterStore(
+            config, geometry, first_unit=config.tile_outputs
+        )
+        m.submodules.walker = walker = Walker(geometry)
+        m.submodules.emitter = emitter = Emitter(config, geometry)
+        for part in (reader, patches, walker, emitter):
+            m.d.comb += part.start.eq(self.start)
+            m.d.comb += [
+                part.layer[name].eq(self.layer[name]) for name in part.layer.shape().members
+            ]
+
+        # A half of the patch memory is claimed by the reader, filled, and walked.
+        claimed = Signal(range(3))
+        m.d.comb += [
+            reader.free.eq(claimed != 2),
+            filters.bus.valid.eq(self.bus.valid),
+            filters.bus.target.eq(self.bus.target),
+            filters.bus.unit.eq(self.bus.unit),
+            filters.bus.address.eq(self.bus.address),
+            filters.bus.data.eq(self.bus.data),
+            self.r_addr.eq(reader.r_addr),
+            self.r_en.eq(reader.r_en),
+            patches.word.eq(self.r_data),
+            patches.begin.eq(reader.begin),
+            patches.inside.eq(reader.inside),
+            walker.filled.eq(patches.filled),
+            walker.room.eq(self.room),
+        ]
+        with m.If(self.start):
+            m.d.sync += claimed.eq(0)
+        with m.Else():
+            m.d.sync += claimed.eq(claimed + reader.claim - walker.release)
+
+        # Inputs come out of their memory sooner than kernels: they are asked for later.
+        tags = [walker.tag]
+        for n in range(1, filters.LATENCY + ProductArray.latency_of(geometry) + 1):
+            tags.append(Signal.like(walker.tag, name=f"s{n}_tag"))
+            m.d.sync += tags[n].eq(tags[n - 1])
+        later = tags[filters.LATENCY - patches.LATENCY]
+        m.d.comb += [
+            filters.r_addr.eq(walker.weight),
+            filters.r_en.eq(walker.tag.valid),
+            filters.pass_.eq(walker.tag.pass_),
+            patches.r_half.eq(later.half),
+            patches.r_pass.eq(later.pass_),
+            patches.r_channel.eq(later.channel),
+            patches.r_en.eq(later.valid),
+        ]
+
+        if self.multipliers:
+            m.submodules.array = array = ProductArray(geometry)
+            m.d.comb += [array.v.eq(patches.v), array.u.eq(filters.u)]
+            products = array.p
+        else:
+            m.d.comb += [self.v.eq(patches.v), self.u.eq(filters.u)]
+            products = self.products
+
+        # The channels; these signals go to many registers and come from registers themselves.
+        before, tag = tags[-2], tags[-1]
+        take = Signal(geometry.passes)
+        clear, begin = Signal(), Signal()
+        ends = Cat(before.pass_ == n for n in range(geometry.passes))
+        m.d.sync += [
+            take.eq(Mux(before.valid & before.last, ends, 0)),
+            clear.eq(~before.valid | before.last),
+            begin.eq(tag.valid & tag.last & (tag.pass_ == geometry.passes - 1)),
+        ]
+        latency = OutputChannel.latency_of(geometry) - emitter.AHEAD
+        waiting = Signal(latency)
+        m.d.sync += waiting.eq(Cat(begin, waiting))
+        with m.If(self.start):
+            m.d.sync += waiting.eq(0)
+        m.d.comb += [
+            emitter.begin.eq(waiting[-1]),
+            self.computed.eq(emitter.final),
+            self.sums.valid.eq(emitter.sums.valid),
+            self.sums.p.eq(emitter.sums.p),
+            self.done.eq(emitter.done),
+        ]
+        for k in range(geometry.filters):
+            m.submodules[f"channel_{k}"] = channel = OutputChannel(geometry)
+            m.d.comb += [
+                channel.p.eq(products[k]),
+                channel.clear.eq(clear),
+                channel.take.eq(take),
+                channel.begin.eq(begin),
+                emitter.pixels[k].eq(channel.o),
+            ]
+        return m

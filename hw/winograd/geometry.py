@@ -1,0 +1,99 @@
+"""The sizes of a Winograd unit. No HDL is imported here."""
+
+from dataclasses import dataclass
+
+from .scheme import SCHEMES, Range, Scheme, bits_of
+
+__all__ = ["Geometry"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Geometry:
+    """What a Winograd unit is built of.
+
+    Parameters
+    ----------
+    outputs : int
+        4 for F(4x4, 3x3), 2 for F(2x2, 3x3).
+    filters : int
+        Output channels at a time.
+    passes : int
+        Cycles in which the products of one input channel are made: 1, or fewer multipliers make a
+        few rows of the transform domain at a time. Divides ``outputs + 2``.
+    channels : int
+        Input channels that the memory of a tile holds, a power of two.
+    weight_depth : int
+        Words of the weight memory: of the kernels of ``filters`` output channels.
+    """
+
+    outputs: int = 4
+    filters: int = 4
+    passes: int = 1
+    channels: int = 64
+    weight_depth: int = 2
+
+    def __post_init__(self) -> None:
+        if self.outputs not in SCHEMES:
+            allowed = " or ".join(str(n) for n in SCHEMES)
+            raise ValueError(f"outputs must be {allowed}, not {self.outputs!r}")
+        if not 1 <= self.filters <= 16:
+            raise ValueError(f"filters must be 1 to 16, not {self.filters!r}")
+        if self.passes < 1 or self.size % self.passes:
+            raise ValueError(f"passes must divide {self.size}, not {self.passes!r}")
+        if not 2 <= self.channels <= 1024 or self.channels & (self.channels - 1):
+            raise ValueError(f"channels must be a power of two, 2 to 1024, not {self.channels!r}")
+        if not 2 <= self.weight_depth <= 1 << 22:
+            raise ValueError(f"weight_depth must be 2 to {1 << 22}, not {self.weight_depth!r}")
+
+    @property
+    def scheme(self) -> Scheme:
+        return SCHEMES[self.outputs]
+
+    @property
+    def size(self) -> int:
+        """Side of a tile's inputs, and of its products."""
+        return self.outputs + 2
+
+    @property
+    def rows(self) -> int:
+        """Rows of products that are made in a cycle."""
+        return self.size // self.passes
+
+    @property
+    def multipliers(self) -> int:
+        return self.rows * self.size * self.filters
+
+    @property
+    def columns(self) -> int:
+        """Columns of a tile's inputs that are transformed at a time."""
+        return 2 if self.passes == 1 else 1
+
+    @property
+    def result_bits(self) -> int:
+        return self.scheme.result_bits(self.channels)
+
+    def _widest(self, row: int, column: int, name: str) -> int:
+        """Bits for the elements of all rows that take turns in that place."""
+        ranges: list[Range] = [
+            getattr(self.scheme, name)(row + first, column)
+            for first in range(0, self.size, self.rows)
+        ]
+        return max(bits_of(bounds) for bounds in ranges)
+
+    def input_bits(self, row: int, column: int) -> int:
+        """Bits of the transformed input that a multiplier is given."""
+        return self._widest(row, column, "input_range")
+
+    def kernel_bits(self, row: int, column: int) -> int:
+        """Bits of the transformed kernel that a multiplier is given."""
+        return self._widest(row, column, "kernel_range")
+
+    def product_bits(self, row: int, column: int) -> int:
+        return self._widest(row, column, "product_range")
+
+    def sum_bits(self, row: int, column: int) -> int:
+        """Bits of an accumulator."""
+        return max(
+            self.scheme.sum_bits(row + first, column, self.channels)
+            for first in range(0, self.size, self.rows)
+        )
