@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import floorplan
 from .board import Board
 from .registry import BOARDS
 from .report import critical_path, fmax_mhz, overflow, resources
@@ -109,13 +110,20 @@ class _Work:
                 (folder / name).write_text(text)
             self._run("synthesis", "", yosys, ["-l", "top.rpt", "top.ys"], folder, "top.rpt")
             self._refuse_conflicts((folder / "top.rpt").read_text(errors="replace"))
-            with open(folder / "top.json", "rb") as plain:
-                with gzip.open(folder / "top.json.gz", "wb", compresslevel=1) as packed:
-                    shutil.copyfileobj(plain, packed)
+            netlist = json.loads((folder / "top.json").read_bytes())
+            self._place_multipliers(netlist["modules"]["top"]["cells"])
+            with gzip.open(folder / "top.json.gz", "wt", compresslevel=1) as packed:
+                json.dump(netlist, packed)
 
         self.progress("synthesis", "")
-        key = _digest(*files.items(), ("yosys", yosys.version))
+        plan_of_floor = Path(floorplan.__file__).read_text()
+        key = _digest(*files.items(), ("yosys", yosys.version), ("floorplan", plan_of_floor))
         return _cached(f"synth-{key}", make, ("top.json.gz", "top.rpt"))
+
+    def _place_multipliers(self, cells: dict[str, Any]) -> None:
+        blocks = [name for name, cell in cells.items() if cell["type"] == "MULT18X18D"]
+        for name, site in floorplan.place_multipliers(self.board, blocks).items():
+            cells[name]["attributes"]["BEL"] = site
 
     def route(self, netlist: Path, seed: int, place: Tool, pack: Tool, note: str) -> Path:
         """Folder with bitstream, report and log for one seed."""
