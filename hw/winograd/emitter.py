@@ -45,10 +45,6 @@ class Emitter(wiring.Component):
     AHEAD = 2
 
     def __init__(self, config: Config, geometry: Geometry):
-        if config.lanes % geometry.filters:
-            raise ValueError(
-                f"filters must divide lanes ({config.lanes}), not {geometry.filters!r}"
-            )
         self.config = config
         self.geometry = geometry
         super().__init__({
@@ -199,7 +195,7 @@ class Emitter(wiring.Component):
             valid.eq(s2.valid),
             p.channel.eq(s2.channel),
             p.address.eq(s2.address),
-            p.group.eq(s2.channel),
+            p.group.eq(s2.channel[:group_bits]),
             *(
                 p.sums[n].eq(lanes[n // geometry.filters][n % geometry.filters])
                 for n in range(config.lanes)

@@ -67,6 +67,7 @@ class WinogradEngine(wiring.Component):
     """
 
     def __init__(self, config: Config, geometry: Geometry, *, multipliers: bool = True):
+        geometry.check(config)
         self.config = config
         self.geometry = geometry
         self.multipliers = multipliers

@@ -47,9 +47,6 @@ class FilterStore(wiring.Component):
             "pass_": In(range(max(2, geometry.passes))),
             "u": Out(data.ArrayLayout(kernel_layout(geometry), geometry.filters)),
         })  # fmt: skip
-        if geometry.weight_depth > 1 << len(self.bus.address):
-            raise ValueError(f"weight_depth must be at most {1 << len(self.bus.address)}, what the "
-                             f"write bus reaches, not {geometry.weight_depth!r}")  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()

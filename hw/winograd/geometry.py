@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..config import Config
 from .scheme import SCHEMES, Range, Scheme, bits_of
 
 __all__ = ["Geometry"]
@@ -44,6 +45,15 @@ class Geometry:
             raise ValueError(f"channels must be a power of two, 2 to 1024, not {self.channels!r}")
         if not 2 <= self.weight_depth <= 1 << 22:
             raise ValueError(f"weight_depth must be 2 to {1 << 22}, not {self.weight_depth!r}")
+
+    def check(self, config: Config) -> None:
+        """Refuse a configuration that the unit does not go with."""
+        if config.lanes % self.filters:
+            raise ValueError(f"filters must divide lanes ({config.lanes}), not {self.filters!r}")
+        if self.channels < config.act_word:
+            raise ValueError(
+                f"channels must be at least act_word ({config.act_word}), not {self.channels!r}"
+            )
 
     @property
     def scheme(self) -> Scheme:

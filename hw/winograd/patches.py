@@ -48,9 +48,6 @@ class PatchMemory(wiring.Component):
     LATENCY = 3
 
     def __init__(self, config: Config, geometry: Geometry):
-        if geometry.channels < config.act_word:
-            raise ValueError(f"channels must be at least act_word ({config.act_word}), not "
-                             f"{geometry.channels!r}")  # fmt: skip
         self.config = config
         self.geometry = geometry
         super().__init__({

@@ -88,7 +88,7 @@ class Walker(wiring.Component):
         last = Signal()
         end_group, end_tile, go, begin_tile = Signal(), Signal(), Signal(), Signal()
         new_tile = Signal()  # what comes next is the first group of a tile
-        due = Signal()
+        due = Signal(init=1)
         m.d.comb += [
             last.eq(left == 0),
             end_group.eq(busy & last & (pass_ == geometry.passes - 1)),
