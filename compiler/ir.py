@@ -71,7 +71,7 @@ class Graph:
 # both:  reshape, average_pool_2d and max_pool_2d (kernel, stride, padding; int8: clamp), mean over
 #        space (int8: multiplier, shift), pad (padding, channels), concatenation (axis), add
 # float: dense, convolution, depthwise_convolution (as above), affine (x * scale + offset), relu,
-#        clip (lo, hi), tanh
+#        clip (lo, hi), tanh, fake_quantize (scale, zero_point, lo, hi), binarize (scale)
 _LAYER = ("weight", "bias", "multiplier", "shift")
 _MOST_INPUTS = 1 << 10
 OPS: dict[str, OpInfo] = {
@@ -100,6 +100,8 @@ OPS: dict[str, OpInfo] = {
     "relu": OpInfo(rules.float_pointwise, floating=True),
     "clip": OpInfo(rules.clip, floating=True),
     "tanh": OpInfo(rules.float_pointwise, floating=True),
+    "fake_quantize": OpInfo(rules.fake_quantize, floating=True),
+    "binarize": OpInfo(rules.binarize, floating=True),
 }
 
 

@@ -150,6 +150,12 @@ def _logistic(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
     return np.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
+def _fake_quantize(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
+    scale, zero, lo, hi = (node.attrs[key] for key in ("scale", "zero_point", "lo", "hi"))
+    result: Array = (np.clip(np.rint(x / scale) + zero, lo, hi) - zero) * scale
+    return result
+
+
 def _dense(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
     weight = node.consts["weight"].astype(np.float64)
     result: Array = x.astype(np.float64) @ weight.T + node.consts["bias"]
@@ -187,4 +193,6 @@ RUN: dict[str, Callable[..., Array]] = {
     "relu": lambda node, before, after, x: np.maximum(x, 0),
     "clip": lambda node, before, after, x: np.clip(x, node.attrs["lo"], node.attrs["hi"]),
     "tanh": lambda node, before, after, x: np.tanh(x),
+    "fake_quantize": _fake_quantize,
+    "binarize": lambda node, before, after, x: np.where(x >= 0, 1.0, -1.0) * node.attrs["scale"],
 }

@@ -14,11 +14,13 @@ __all__ = [
     "Check",
     "OpInfo",
     "affine",
+    "binarize",
     "clamped",
     "clip",
     "closing",
     "dense",
     "dequantize",
+    "fake_quantize",
     "float_constants",
     "float_pointwise",
     "fully_connected",
@@ -116,6 +118,24 @@ def clip(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
     """A clamp between two bounds."""
     if not node.attrs.get("lo", 1) < node.attrs.get("hi", 0):
         return f"lo must be below hi, not {node.attrs.get('lo')!r} and {node.attrs.get('hi')!r}"
+    return float_pointwise(node, inputs, output)
+
+
+def fake_quantize(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
+    """To the nearest of the levels (q - zero_point) * scale, q = lo..hi; halves to even q."""
+    scale, zero, lo, hi = (node.attrs.get(key) for key in ("scale", "zero_point", "lo", "hi"))
+    if not isinstance(scale, float) or not (np.isfinite(scale) and scale > 0):
+        return f"scale must be positive and finite, not {scale!r}"
+    if not (isinstance(zero, int) and isinstance(lo, int) and isinstance(hi, int) and lo < hi):
+        return f"zero_point, lo and hi must be integers, lo below hi, not {zero!r}, {lo!r}, {hi!r}"
+    return float_pointwise(node, inputs, output)
+
+
+def binarize(node: Node, inputs: tuple[Tensor, ...], output: Tensor) -> str | None:
+    """scale where the input is 0 or more, else -scale."""
+    scale = node.attrs.get("scale")
+    if not isinstance(scale, float) or not (np.isfinite(scale) and scale > 0):
+        return f"scale must be positive and finite, not {scale!r}"
     return float_pointwise(node, inputs, output)
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from ..ir import Graph, GraphError, ModelError, Tensor, live, verify
 from ..passes.calibrate import clamps_first
 from ..passes.fold_affine import fold_affine
 from ..passes.quantizer import Quantizer
+from ..passes.settle import QUANTIZERS, settle, settles
 from . import onnx_dense as dense
 from . import onnx_quantized as quantized
 from . import onnx_spatial as spatial
+from . import qonnx
 from .files import read_model
 from .onnx_base import Builder, View, image_order, plain_order
 from .onnx_constants import FOLDED, constant, first_line, fold, initializer
@@ -59,7 +62,11 @@ _CONVERT: dict[str, Callable[[Builder], None]] = {
     "Transpose": dense.transpose,
     "Unsqueeze": dense.reshape,
 }
-_SUPPORTED = ", ".join(sorted(_CONVERT))
+_QONNX: dict[str, Callable[[Builder], None]] = {
+    "BipolarQuant": qonnx.binarize,
+    "Quant": qonnx.quantize,
+}
+_SUPPORTED = ", ".join(sorted({**_CONVERT, **_QONNX}))
 # what may stand between an input with channels last and the transposition behind it
 _KEEPING = ("Add", "Cast", "Div", "Identity", "Mul", "Sub")
 
@@ -116,18 +123,34 @@ def _graph(model: Any, name: str) -> Graph:
         )
     nodes = live(build.nodes, (target.tensor.name,))
     graph = Graph(name, (source.name,), (target.tensor.name,), build.tensors, nodes)
-    graph = verify(fold_affine(verify(graph.with_nodes(nodes))))
+    graph = verify(graph.with_nodes(nodes))
+    steps = any(node.op in QUANTIZERS for node in nodes)
+    graph = _with_scales(build, graph) if steps else verify(fold_affine(graph))
     for node in graph.nodes:
         if not all(np.isfinite(value).all() for value in node.consts.values()):
             raise ModelError(f"node {node.name!r}: a weight or a bias is not finite")
         if node.op in ("softmax", "logistic") and graph.consumers(node.output):
             raise ModelError(f"node {node.name!r}: {node.op} must close the network")
+    if steps:
+        if build.grids:
+            raise ModelError("has QuantizeLinear beside Quant; one kind is supported in a model")
+        return settle(graph) if settles(graph) else graph
     if not build.grids:
         return graph
     quantizer = Quantizer(
         clamps_first(graph), {}, False, grids=build.grids, weight_scales=build.weight_scales
     )
     return quantizer.graph()
+
+
+def _with_scales(build: Builder, graph: Graph) -> Graph:
+    """Layers with the scales of their weights, where these are quantized."""
+    return graph.with_nodes(
+        replace(node, attrs={**node.attrs, "weight_scales": tuple(scales.tolist())})
+        if (scales := build.weight_scales.get(node.name)) is not None
+        else node
+        for node in graph.nodes
+    )
 
 
 def _is_image(view: View) -> bool:
@@ -150,6 +173,8 @@ def _step(build: Builder) -> None:
         build.constants[node.output[0]] = fold(node, values, build.model.opset_import)
         if node.op_type == "Transpose":
             quantized.transposed(build)
+    elif node.op_type in _QONNX:
+        _QONNX[node.op_type](build)
     elif node.op_type in _CONVERT:
         _CONVERT[node.op_type](build)
     else:
@@ -161,6 +186,8 @@ def _refuse(build: Builder) -> None:
     for number, node in enumerate(build.model.graph.node):
         build.number, build.node = number, node
         kind, domain = node.op_type, node.domain
+        if domain in qonnx.DOMAINS and kind in _QONNX:
+            continue
         if domain not in ("", "ai.onnx"):
             raise ModelError(f"{build.at()} of domain {domain!r} is not supported")
         if kind not in _CONVERT and kind not in FOLDED and kind not in ("Constant", "Shape"):
@@ -169,9 +196,21 @@ def _refuse(build: Builder) -> None:
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             initializer(tensor)  # which refuses it
     try:
-        onnx.checker.check_model(build.model)
+        onnx.checker.check_model(_checkable(build.model))
     except Exception as error:  # ValidationError, and others from the C++ underneath
         raise ModelError(f"not a valid model: {first_line(error)}") from error
+
+
+def _checkable(model: Any) -> Any:
+    """The model, with the versions that QONNX's files leave out of the operators they add."""
+    used = {node.domain for node in model.graph.node} & set(qonnx.DOMAINS)
+    missing = used - {opset.domain for opset in model.opset_import}
+    if not missing:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.opset_import.extend(onnx.helper.make_opsetid(domain, 1) for domain in sorted(missing))
+    return copy
 
 
 def _source(build: Builder, value: Any) -> View:

@@ -13,9 +13,9 @@ __all__ = ["FOLDED", "attributes", "constant", "first_line", "fold", "initialize
 
 # Operators that are evaluated when all inputs are constant: what exporters use to compute shapes
 # and to transpose weights.
-FOLDED = ("Cast", "Concat", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose",
-          "Unsqueeze")  # fmt: skip
-_GROWING = ("Concat", "Gather")
+FOLDED = ("Cast", "Concat", "Gather", "Identity", "Pow", "Reshape", "Slice", "Sqrt", "Squeeze",
+          "Transpose", "Unsqueeze")  # fmt: skip
+_GROWING = ("Concat", "Gather", "Pow")
 _MOST_GROWING = 4096  # elements: enough for shapes, and no file can make memory explode with it
 
 

@@ -11,6 +11,7 @@ from ..ir import Graph, GraphError, verify
 from .fold_affine import fold_affine
 from .observe import observe
 from .quantizer import CLAMPS, Quantizer
+from .settle import QUANTIZERS, settle
 from .use_means import use_means
 
 __all__ = ["calibrate", "clamps_first"]
@@ -37,7 +38,8 @@ def calibrate(
 
     ``ranges`` "full" keeps every value within its tensor's range, "fitted" clips what is rare
     where that makes the mean squared error smaller; by default graphs with convolutions are
-    fitted.
+    fitted. A graph with quantizers of its own keeps these (:func:`settle`); the batch only says
+    what has none.
 
     Needs: a float graph. Keeps: zero weights, and how many distinct ones a layer has at most.
 
@@ -59,7 +61,10 @@ def calibrate(
         raise ValueError("batch must have at least one sample, not 0")
     if not np.isfinite(samples).all():
         raise ValueError("batch must be finite, and it holds NaN or infinity")
-    graph = clamps_first(use_means(fold_affine(verify(graph))))
+    if any(node.op in QUANTIZERS for node in verify(graph).nodes):
+        quantize_input(graph, samples)
+        return settle(graph, observe(graph, samples, False))
+    graph = clamps_first(use_means(fold_affine(graph)))
     quantize_input(graph, samples)  # which says what is wrong with its shape
     if ranges is None:
         convolutions = any(node.op in _CONVOLUTIONS for node in graph.nodes)
