@@ -7,9 +7,8 @@ import onnx
 import pytest
 import tflite
 from onnx.reference import ReferenceEvaluator
-from sklearn.metrics import roc_auc_score
 from support import needs_data
-from tiny import TINY, dataset, golden, model
+from tiny import TINY, golden, model
 
 from prunus.compiler.evaluate import output, quantize_input, run, split_host
 from prunus.compiler.importers.tflite import import_tflite
@@ -45,31 +44,6 @@ def test_every_layer_is_bit_exact(name):
             assert np.array_equal(result.ravel(), layer.ravel()), key
             compared += 1
     assert compared == 2 * len(layers)
-
-
-@pytest.mark.parametrize(
-    "name, count",
-    [("kws", 12), ("ic", 6), ("vww", 3), ("ad", 200)]
-    + [pytest.param(name, 200, marks=pytest.mark.slow) for name in ("kws", "ic", "vww")],
-)
-def test_outputs_are_bit_exact(name, count):
-    samples, _ = dataset(name, count)
-    graph = import_tflite(model(name))
-    result = output(graph, samples.reshape(-1, *graph.tensors[graph.inputs[0]].shape))
-    wanted = golden(name)["out_ref_first"][:count]
-    assert np.array_equal(result.reshape(wanted.shape), wanted)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name, percent", [("kws", 90.1), ("ic", 87.75), ("vww", 85.3)])
-def test_accuracy_of_the_int8_models(name, percent):
-    samples, labels = dataset(name, None)
-    graph = import_tflite(model(name))
-    right = 0
-    for start in range(0, len(samples), 200):
-        result = output(graph, samples[start : start + 200])
-        right += int((result.argmax(axis=1) == labels[start : start + 200]).sum())
-    assert round(100 * right / len(labels), 2) == percent
 
 
 def test_anomaly_detection_fits_the_gates():
@@ -148,39 +122,6 @@ def test_double_rounding_is_what_convolutions_use():
     assert np.array_equal(result, wanted["s0_op02_CONV_2D"])
 
 
-def images(name, count=None):
-    with np.load(TINY / "datasets" / f"{name}.npz") as archive:
-        return archive["x"][:count].astype(np.float32), archive["y"][:count].ravel()
-
-
-def float_twin(name):
-    """A float model with 100 samples to calibrate it, and the whole data set."""
-    if name == "kws":
-        samples, labels = dataset("kws", None)
-        x = (samples.astype(np.float32) - 83) * np.float32(0.58470291)
-        path = TINY / "models/kws/qualcomm_kws_saved_model_float32.tflite"
-        return path, x[:100], x, labels
-    if name == "ic":
-        x, labels = images("cifar10_test_exact_1625")
-        path = TINY / "onnx_float/ic_pretrainedResnet.onnx"
-        return path, images("cifar10_train_first1000", 100)[0], x, labels
-    samples, labels = dataset("vww", None)
-    x = (samples.astype(np.float32) + 128) / 255
-    return TINY / "onnx_float/vww_96_float.onnx", x[:100], x, labels
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name, published", [("kws", 90.1), ("ic", 87.45), ("vww", 85.3)])
-def test_float_twins_reach_the_published_accuracy(name, published):
-    path, batch, x, labels = float_twin(name)
-    graph = calibrate(load_model(path), batch)
-    right = 0
-    for start in range(0, len(x), 100):
-        result = output(graph, quantize_input(graph, x[start : start + 100]))
-        right += int((result.argmax(axis=1) == labels[start : start + 100]).sum())
-    assert round(100 * right / len(labels), 2) >= published
-
-
 @pytest.mark.parametrize(
     "file",
     ["mlperf_tiny/onnx_float/ic_pretrainedResnet", "mlperf_tiny/onnx_float/vww_96_float",
@@ -195,27 +136,3 @@ def test_onnx_files_are_evaluated_as_onnx_does(file):
     (wanted,) = ReferenceEvaluator(proto).run(None, {proto.graph.input[0].name: x})
     result = output(graph, x.transpose(0, 2, 3, 1))
     np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_the_float_twin_of_anomaly_detection():
-    """With a scale for each output; its windows are 5 frames, a file's score their mean error."""
-    with np.load(TINY / "datasets/ad01_248_int8in.npz") as archive:
-        files, labels = archive["x"], archive["y"]
-    windows = np.concatenate(
-        [np.lib.stride_tricks.sliding_window_view(f, (5, 128)).reshape(196, 640) for f in files]
-    )
-    exact = import_tflite(model("ad"))
-    source = exact.tensors[exact.inputs[0]]
-    x = dequantize(windows, source.scale, source.zero_point)
-    graph = import_tflite(TINY / "models/ad/ad01_fp32.tflite")
-    quantized = calibrate(graph, x[:9800:98], per_channel=True)
-    target = quantized.tensors[quantized.outputs[0]]
-    errors = []
-    for start in range(0, len(x), 4900):
-        part = x[start : start + 4900]
-        result = output(quantized, quantize_input(quantized, part))
-        real = dequantize(result, target.scale, target.zero_point)
-        errors.append(np.square(real - part).mean(axis=1))
-    scores = np.concatenate(errors).reshape(len(files), -1).mean(axis=1)
-    assert roc_auc_score(labels, scores) >= 0.862
