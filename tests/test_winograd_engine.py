@@ -36,7 +36,7 @@ def execute(config, geometry, layers, seed=None, limit=30_000):
             ctx.set(dut.start, 1)
             await ctx.tick()
             ctx.set(dut.start, 0)
-            got, computed, cycle = {}, 0, 0
+            got, computed, cycle = {}, 0, 1
             while True:
                 if seed is not None:
                     ctx.set(dut.room, int(rng.random() < 0.2))
@@ -96,7 +96,8 @@ SHAPES = [
 def test_layers(name, chosen):
     config = small()
     geometry = Geometry(channels=16, weight_depth=256, **GEOMETRIES[name])
-    execute(config, geometry, [Layer(config, geometry, shape, n) for n, shape in enumerate(chosen)])
+    layers = [Layer(config, geometry, shape, n) for n, shape in enumerate(chosen)]
+    assert execute(config, geometry, layers) == [layer.cycles for layer in layers]
 
 
 @pytest.mark.parametrize("name", ["F4", "F2 by rows"])

@@ -9,8 +9,6 @@ from prunus.hw.config import Config
 from prunus.hw.winograd.geometry import Geometry
 from prunus.sim.ops_conv import conv_2d
 
-RELAXED = {"tile_depth": 1 << 13, "act_depth": 1 << 10}
-
 
 def small(**fields):
     """A configuration that simulates fast."""
@@ -37,7 +35,8 @@ class Layer:
 
     Attributes: ``fields`` (of the descriptor), ``memory`` (bytes of the activation memory),
     ``words`` (of the weight memory, from ``weight_base`` on) and ``beats`` (what is to come, in any
-    order): from (channel, address, group) to the sums of the lanes that count.
+    order): from (channel, address, group) to the sums of the lanes that count; ``cycles`` is how
+    long it takes.
     """
 
     def __init__(self, config: Config, geometry: Geometry, shape: Shape, seed=0):
@@ -88,8 +87,10 @@ class Layer:
                     address = out_base + (y * out_width + column) * out_words + c // config.groups
                     key = (c, address % config.act_depth, c % config.groups)
                     self.beats[key] = sums[y, column, c * lanes : (c + 1) * lanes].tolist()
-        tiles = -(-out_height // geometry.outputs) * -(-out_width // geometry.outputs)
-        self.counts = tiles, groups, segments
+        self.cycles = geometry.cycles(
+            act_word=config.act_word, channels=channels, outputs=outputs, height=out_height,
+            width=out_width,
+        )  # fmt: skip
 
     def writes(self, config):
         """What the loader puts on the write bus: (target, unit, address, data)."""

@@ -23,8 +23,8 @@ class OutputChannel(wiring.Component):
 
     With ``take`` the sums of a pass are complete with the products of the cycle: they are put
     aside. The results follow ``begin``, which comes in the cycle after the last of the passes: one
-    a cycle, line by line, the first :attr:`latency` cycles later. What was put aside may change
-    again, and ``begin`` come again, after ``outputs ** 2`` cycles.
+    a cycle, line by line, the first ``geometry.inverse_latency`` cycles later. What was put aside
+    may change again, and ``begin`` come again, after ``outputs ** 2`` cycles.
 
     Every value is kept modulo the power of two that the results need.
 
@@ -40,7 +40,6 @@ class OutputChannel(wiring.Component):
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
-        self.latency = self.latency_of(geometry)
         super().__init__({
             "p": In(product_layout(geometry)),
             "clear": In(1),
@@ -48,21 +47,6 @@ class OutputChannel(wiring.Component):
             "begin": In(1),
             "o": Out(signed(geometry.result_bits)),
         })  # fmt: skip
-
-    @staticmethod
-    def _powers(geometry):
-        """Exponents of the factors of ``1 / odd``, that of the sign first."""
-        powers = []
-        power = geometry.scheme.odd.bit_length() - 1
-        while geometry.scheme.odd > 1 and power < geometry.result_bits:
-            powers.append(power)
-            power *= 2
-        return powers
-
-    @classmethod
-    def latency_of(cls, geometry: Geometry) -> int:
-        """Cycles from ``begin`` to the first result."""
-        return 7 + len(geometry.scheme.pairs) + len(cls._powers(geometry))
 
     def elaborate(self, platform):
         m = Module()
@@ -195,7 +179,7 @@ class OutputChannel(wiring.Component):
             after = queue[j + 1] if j + 1 < outputs else place
             m.d.sync += place.eq(Mux(complete, results[j][scheme.shift :], after))
         quotient = queue[0]
-        for n, power in enumerate(self._powers(geometry)):
+        for n, power in enumerate(geometry.powers):
             following = register(f"quotient_{n}", bits)
             moved = quotient.shift_left(power)
             m.d.sync += following.eq(quotient + moved if n else quotient - moved)

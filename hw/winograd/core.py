@@ -10,11 +10,8 @@ from ..bus import Target
 from ..config import Config
 from ..descriptor import descriptor_layout
 from ..vector.beat import beat_layout
-from .channel import OutputChannel
 from .engine import WINOGRAD_FIELDS, WinogradEngine
-from .filters import FilterStore
 from .geometry import Geometry
-from .products import ProductArray
 
 __all__ = ["WinogradCore"]
 
@@ -79,12 +76,12 @@ class WinogradCore(wiring.Component):
             "x": In(stream.Signature(data.StructLayout({
                 "address": range(map_depth),
                 "data": 8 * word,
-            }), always_ready=True)),
+            }))),
             "w": In(stream.Signature(data.StructLayout({
                 "unit": 8,
                 "address": range(weight_depth),
                 "data": 8,
-            }), always_ready=True)),
+            }))),
             "job": In(stream.Signature(descriptor_layout(WINOGRAD_FIELDS))),
             "idle": Out(1),
             "o": Out(stream.Signature(beat_layout(self.config))),
@@ -98,6 +95,8 @@ class WinogradCore(wiring.Component):
             width=8 * self.config.act_word, depth=self.config.act_depth
         )
         m.d.comb += [
+            self.x.ready.eq(1),
+            self.w.ready.eq(1),
             memory.w_addr.eq(self.x.p.address),
             memory.w_data.eq(self.x.p.data),
             memory.w_en.eq(self.x.valid),
@@ -127,12 +126,7 @@ class WinogradCore(wiring.Component):
         # Beats. A group begins if there is a place for its beats, and those of all that are on
         # their way: one that is summed up, those that the pipeline holds, one that is presented.
         pixels = geometry.outputs**2
-        pipeline = (
-            FilterStore.LATENCY
-            + ProductArray.latency_of(geometry)
-            + OutputChannel.latency_of(geometry)
-            + 8
-        )
+        pipeline = geometry.latency + 8
         on_their_way = pixels * (3 + -(-pipeline // pixels))
         depth = 2 * on_their_way
         shape = self.o.p.shape()

@@ -28,10 +28,9 @@ class WinogradEngine(wiring.Component):
     The output is cut into tiles of ``outputs ** 2`` pixels. A tile's inputs are read once, while
     the tile before is worked on. Then for each group of ``filters`` output channels, each pass and
     each input channel, in that order, there is a cycle of products. So a layer takes about
-    ``tiles * groups * passes * channels`` cycles, as long as a group is not done faster than its
-    ``outputs ** 2`` pixels, and a tile not faster than its inputs are read, which is ``segments *
-    size / columns`` times :func:`.reader.period` and 2 more. Equal to
-    :func:`prunus.sim.winograd.winograd_conv_2d`.
+    ``tiles * groups * passes * channels`` cycles, unless it has so few channels that the results of
+    a group, one a cycle, or the inputs of a tile take longer; ``Geometry.cycles`` says it exactly.
+    Equal to :func:`prunus.sim.winograd.winograd_conv_2d`.
 
     Weights: a word for each input channel, for each group of filters.
 
@@ -39,7 +38,7 @@ class WinogradEngine(wiring.Component):
     ----------
     multipliers : bool
         Hold the multipliers. Without, they are outside: products of ``v`` and ``u`` come back on
-        ``products``, ``ProductArray.latency_of(geometry)`` cycles later.
+        ``products``, ``geometry.product_latency`` cycles later.
 
     Members
     -------
@@ -131,7 +130,7 @@ class WinogradEngine(wiring.Component):
 
         # Inputs come out of their memory sooner than kernels: they are asked for later.
         tags = [walker.tag]
-        for n in range(1, filters.LATENCY + ProductArray.latency_of(geometry) + 1):
+        for n in range(1, filters.LATENCY + geometry.product_latency + 1):
             tags.append(Signal.like(walker.tag, name=f"s{n}_tag"))
             m.d.sync += tags[n].eq(tags[n - 1])
         later = tags[filters.LATENCY - patches.LATENCY]
@@ -163,7 +162,7 @@ class WinogradEngine(wiring.Component):
             clear.eq(~before.valid | before.last),
             begin.eq(tag.valid & tag.last & (tag.pass_ == geometry.passes - 1)),
         ]
-        latency = OutputChannel.latency_of(geometry) - emitter.AHEAD
+        latency = geometry.inverse_latency - emitter.AHEAD
         waiting = Signal(latency)
         m.d.sync += waiting.eq(Cat(begin, waiting))
         with m.If(self.start):

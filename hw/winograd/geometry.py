@@ -107,3 +107,55 @@ class Geometry:
             self.scheme.sum_bits(row + first, column, self.channels)
             for first in range(0, self.size, self.rows)
         )
+
+    def cycles(self, *, act_word: int, channels: int, outputs: int, height: int, width: int) -> int:
+        """From a layer's ``start`` to its ``done``, exactly, where groups never wait for room.
+
+        ``channels`` go in, ``outputs`` channels of ``height`` x ``width`` pixels come out.
+        """
+        m = self.outputs
+        tiles = -(-height // m) * -(-width // m)
+        blocks = -(-outputs // self.filters)
+        group = self.passes * channels + max(0, m * m - channels)
+        parts = -(-channels // act_word) * (self.size // self.columns)
+        reading = parts * self.period(act_word)
+        # From the claim of a tile's memory until it may be walked through.
+        filling = reading - self.period(act_word) + self.columns * self.size + 8
+        if self.passes > 1:
+            filling += act_word * self.passes - 1
+        claim, free, ends = 1, [0, 0], -1
+        for _ in range(tiles):
+            begin = max(claim + filling, ends + 1)
+            ends = begin + blocks * group - 1
+            free = [free[1], ends - max(0, m * m - channels)]
+            claim = max(claim + reading + 1, free[0] + 1)
+        return free[1] + self.latency + m * m + 1
+
+    def period(self, act_word: int) -> int:
+        """Cycles from the first word of some columns to that of the next: they have to be read, and
+        every channel of a word has to be written once for each pass."""
+        return max(self.columns * self.size, act_word * self.passes)
+
+    @property
+    def powers(self) -> tuple[int, ...]:
+        """Exponents of the factors of ``1 / odd``; the first has the minus sign."""
+        powers = []
+        power = self.scheme.odd.bit_length() - 1
+        while self.scheme.odd > 1 and power < self.result_bits:
+            powers.append(power)
+            power *= 2
+        return tuple(powers)
+
+    @property
+    def product_latency(self) -> int:
+        return 5 if self.passes == 1 else 2
+
+    @property
+    def inverse_latency(self) -> int:
+        """From the cycle behind the last products of a group to the first of its results."""
+        return 7 + len(self.scheme.pairs) + len(self.powers)
+
+    @property
+    def latency(self) -> int:
+        """From the cycle in which a group's last products are asked for to its first result."""
+        return 4 + self.product_latency + 1 + self.inverse_latency

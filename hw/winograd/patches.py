@@ -9,7 +9,6 @@ from ..config import Config
 from ..descriptor import descriptor_layout
 from .geometry import Geometry
 from .products import input_layout
-from .reader import period
 from .scheme import bits_of
 from .transforms import choose, input_transform
 
@@ -193,5 +192,4 @@ class PatchMemory(wiring.Component):
                 for b, value in enumerate(input_transform(scheme, line))
             ]
         m.d.comb += self.v.eq(s3_v)
-        assert period(config, geometry) >= config.act_word * passes
         return m

@@ -112,8 +112,8 @@ class WideMultiplier(wiring.Component):
 class ProductArray(wiring.Component):
     """A multiplier for each point of each filter: a product of each in every cycle.
 
-    Latency is :attr:`latency` cycles: that of the fast :class:`WideMultiplier` where all points are
-    made at once, that of the small :class:`..multiplier.Multiplier` otherwise.
+    Latency is ``geometry.product_latency`` cycles: that of the fast :class:`WideMultiplier` where
+    all points are made at once, that of the small :class:`..multiplier.Multiplier` otherwise.
 
     Members
     -------
@@ -125,22 +125,17 @@ class ProductArray(wiring.Component):
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
-        self.latency = self.latency_of(geometry)
         super().__init__({
             "v": In(input_layout(geometry)),
             "u": In(data.ArrayLayout(kernel_layout(geometry), geometry.filters)),
             "p": Out(data.ArrayLayout(product_layout(geometry), geometry.filters)),
         })  # fmt: skip
 
-    @staticmethod
-    def latency_of(geometry: Geometry) -> int:
-        """The latency of the multipliers of such a unit."""
-        return (WideMultiplier if geometry.passes == 1 else Multiplier).LATENCY
-
     def elaborate(self, platform):
         m = Module()
         geometry = self.geometry
         kind = WideMultiplier if geometry.passes == 1 else Multiplier
+        assert kind.LATENCY == geometry.product_latency
         for k in range(geometry.filters):
             for a, b in grid(geometry):
                 name = f"at_{a}_{b}"

@@ -8,7 +8,7 @@ from ..config import Config, bits_for
 from ..descriptor import descriptor_layout
 from .geometry import Geometry
 
-__all__ = ["READER_FIELDS", "PatchReader", "period"]
+__all__ = ["READER_FIELDS", "PatchReader"]
 
 READER_FIELDS = (
     "in_base", "line_bytes", "tap_x", "segments", "in_height", "in_width", "pad_x", "pad_y",
@@ -16,19 +16,13 @@ READER_FIELDS = (
 )  # fmt: skip
 
 
-def period(config: Config, geometry: Geometry) -> int:
-    """Cycles from the first word of some columns to that of the next: they have to be read, and
-    every channel of a word has to be written once for each pass."""
-    return max(geometry.columns * geometry.size, config.act_word * geometry.passes)
-
-
 class PatchReader(wiring.Component):
     """Reads the words of each tile's inputs: tile after tile, segment after segment, column after
     column, from top to bottom.
 
     ``geometry.columns`` columns at a time are read without a gap, a word a cycle; they follow each
-    other every :func:`period` cycles. The first word is asked for 2 cycles after ``start``, that of
-    another tile 2 cycles after the end of the one before, if ``free`` is high.
+    other every ``geometry.period`` cycles. The first word is asked for 2 cycles after ``start``,
+    that of another tile 2 cycles after the end of the one before, if ``free`` is high.
 
     Members
     -------
@@ -115,7 +109,7 @@ class PatchReader(wiring.Component):
 
         # Within a tile.
         busy = Signal()
-        cycles = period(self.config, geometry)
+        cycles = geometry.period(self.config.act_word)
         slot = register("slot", range(cycles))
         row = register("row", range(size))
         column = register("column", range(size))
