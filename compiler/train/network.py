@@ -128,6 +128,9 @@ class Network(nn.Module):
             closing = nodes.pop()
             graph = Graph(graph.name, graph.inputs, closing.inputs, graph.tensors, tuple(nodes))
         self.nodes, self.result = tuple(nodes), graph.outputs[0]
+        for node in nodes:
+            if node.op not in RUN and "weight" not in node.consts:
+                raise GraphError(f"{node.name}: {node.op} cannot be trained through")
         self.parts = nn.ModuleList(Layer(graph, node, dtype) for node in layers(graph))
         if not len(self.parts):
             raise GraphError(f"{graph.name}: no layer with weights to train")

@@ -14,7 +14,7 @@ import torch.nn.functional as nn
 from prunus.sim.ops import quantize_multiplier
 
 from ..nodes import GraphError, Node, Tensor
-from .rounding import away, limited, requantized, table
+from .rounding import away, limited, requantized, straight, table
 
 __all__ = ["CLOSING", "RUN", "layer", "zero_of"]
 
@@ -137,6 +137,19 @@ def _affine(node: Node, before: Tensors, after: Tensor, x: Value) -> Value:
     return x * _constant(node, "scale", x) + _constant(node, "offset", x)
 
 
+def _fake_quantize(node: Node, before: Tensors, after: Tensor, x: Value) -> Value:
+    scale, zero, lo, hi = (node.attrs[key] for key in ("scale", "zero_point", "lo", "hi"))
+    steps = x / scale
+    nearest = straight(steps, torch.round(steps.detach()))  # halves to even
+    return limited(nearest, lo - zero, hi - zero) * scale
+
+
+def _binarize(node: Node, before: Tensors, after: Tensor, x: Value) -> Value:
+    scale = node.attrs["scale"]
+    sign = torch.where(x.detach() >= 0, scale, -scale).to(x.dtype)
+    return straight(limited(x, -1.0, 1.0), sign)
+
+
 def _closing(node: Node, before: Tensors, after: Tensor, x: Value) -> Value:
     raise GraphError(f"{node.name}: {node.op} must close the network to be trained")
 
@@ -159,4 +172,6 @@ RUN: dict[str, Callable[..., Any]] = {
     "relu": lambda node, before, after, x: nn.relu(x),
     "clip": lambda node, before, after, x: limited(x, node.attrs["lo"], node.attrs["hi"]),
     "tanh": lambda node, before, after, x: torch.tanh(x),
+    "fake_quantize": _fake_quantize,
+    "binarize": _binarize,
 }

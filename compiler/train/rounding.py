@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["away", "limited", "requantized", "stochastic", "table"]
+__all__ = ["away", "limited", "requantized", "stochastic", "straight", "table"]
 
 Tensor = Any  # torch.Tensor, which is not there to be checked
 
