@@ -26,6 +26,7 @@ __all__ = [
     "quantize_multiplier",
     "requantize",
     "requantize_int8",
+    "round_away",
     "scale",
     "softmax_int8",
 ]
@@ -171,6 +172,16 @@ def _sums(weight: ArrayLike) -> tuple[Int, Int]:
     return up, down
 
 
+def round_away(x: ArrayLike) -> NDArray[np.float64]:
+    """To the nearest whole number, halves away from zero. Source: C++ ``round``.
+
+    >>> round_away([0.5, -2.5, 1.4]).tolist()
+    [1.0, -3.0, 1.0]
+    """
+    real = np.asarray(x, np.float64)
+    return np.copysign(np.floor(np.abs(real) + 0.5), real)
+
+
 def quantize(x: ArrayLike, scale: float, zero_point: int) -> Int:
     """``round(x / scale) + zero_point`` in int8, halves away from zero, divided in float32.
 
@@ -184,8 +195,7 @@ def quantize(x: ArrayLike, scale: float, zero_point: int) -> Int:
     steps = np.asarray(x, np.float32) / np.float32(scale)
     if np.isnan(steps).any():
         raise ValueError("x must be free of NaN")
-    nearest = np.copysign(np.floor(np.abs(steps.astype(np.float64)) + 0.5), steps)
-    result: Int = np.clip(nearest, -1024, 1024).astype(np.int64) + zero_point
+    result: Int = np.clip(round_away(steps), -1024, 1024).astype(np.int64) + zero_point
     return np.clip(result, -128, 127)
 
 

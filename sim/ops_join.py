@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .fixed_point import Int
-from .ops import quantize_multiplier, requantize, scale
+from .ops import quantize_multiplier, requantize, round_away, scale
 from .ops_conv import Padding
 
 __all__ = ["AddParameters", "add", "add_parameters", "concatenate", "pad", "tabulate"]
@@ -106,6 +106,5 @@ def tabulate(
     """
     values = np.float32(in_scale) * (np.arange(-128, 128) - in_zero).astype(np.float32)
     steps = function(values) * (np.float32(1) / np.float32(out_scale))
-    nearest = np.copysign(np.floor(np.abs(steps.astype(np.float64)) + 0.5), steps)
-    result: Int = np.clip(nearest + out_zero, -128, 127).astype(np.int64)
+    result: Int = np.clip(round_away(steps) + out_zero, -128, 127).astype(np.int64)
     return result

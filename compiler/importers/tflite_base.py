@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from prunus.sim.ops import round_away
+
 from ..ir import Array, ModelError, Node, Tensor
 from .flatbuffer import Model, Operator, RawTensor
 
@@ -172,4 +174,4 @@ def clamp(activation: str, tensor: Tensor) -> tuple[int, int]:
 
 def _round(x: np.float32) -> int:
     """To the nearest, halves away from zero, within int32."""
-    return int(np.copysign(np.floor(min(abs(float(x)), 2.0**30) + 0.5), x))
+    return int(np.clip(round_away(x), -(2.0**30), 2.0**30))

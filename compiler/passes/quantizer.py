@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from prunus.sim.ops import accumulator_range, quantize_multiplier
+from prunus.sim.ops import accumulator_range, quantize_multiplier, round_away
 from prunus.sim.ops_join import add_parameters, tabulate
 from prunus.sim.ops_pool import mean_parameters
 
@@ -95,7 +95,7 @@ class Quantizer:
             scales = _weight_scales(rows, bias / in_scale, least, per_channel)
         else:
             steps = rows / scales[:, None]
-            if np.abs(steps - _round(steps)).max() > 1e-3 or np.abs(steps).max() > 128:
+            if np.abs(steps - round_away(steps)).max() > 1e-3 or np.abs(steps).max() > 128:
                 raise GraphError(f"{node.name}: its weights are not int8 steps of their scale")
         pairs = []
         for scale in scales.tolist():
@@ -107,8 +107,8 @@ class Quantizer:
                     "reach its outputs"
                 ) from error
         lowest_weight = -127 if node.name not in self.weight_scales else -128
-        matrix = np.clip(_round(rows / scales[:, None]), lowest_weight, 127).astype(np.int8)
-        offset = _round(bias / (in_scale * scales))
+        matrix = np.clip(round_away(rows / scales[:, None]), lowest_weight, 127).astype(np.int8)
+        offset = round_away(bias / (in_scale * scales))
         if np.abs(offset).max(initial=0) >= _LIMIT:
             raise GraphError(f"{node.name}: its bias can overflow int32")
         if separate:
@@ -280,7 +280,7 @@ def _steps(tensor: Tensor, low: float, high: float) -> tuple[int, int]:
     """Real bounds as int8 values of a tensor."""
     assert tensor.scale is not None and tensor.zero_point is not None
     first, last = (
-        int(np.clip(_round(bound / tensor.scale) + tensor.zero_point, -128, 127))
+        int(np.clip(round_away(bound / tensor.scale) + tensor.zero_point, -128, 127))
         for bound in (low, high)
     )
     return first, last
@@ -304,7 +304,7 @@ def grid(lowest: float, highest: float) -> tuple[float, int]:
     scale = float(np.float32((high - low) / 255))
     if scale < 1e-30:  # nothing but zeros: any scale will do
         return 1.0, 0
-    return scale, int(np.clip(_round(-128 - low / scale), -128, 127))
+    return scale, int(np.clip(round_away(-128 - low / scale), -128, 127))
 
 
 def _weight_scales(weight: Array, bias: Array, least: float, per_channel: bool) -> Array:
@@ -318,9 +318,3 @@ def _weight_scales(weight: Array, bias: Array, least: float, per_channel: bool) 
         scales = scales.max(keepdims=True)
     rounded: Array = scales.astype(np.float32).astype(np.float64)
     return rounded
-
-
-def _round(x: Array | float) -> Array:
-    """To the nearest, halves away from zero."""
-    result: Array = np.copysign(np.floor(np.abs(x) + 0.5), x)
-    return result
