@@ -69,10 +69,14 @@ class Recipe:
 
 RECIPES = {
     "lenet-300-100": Recipe(
-        "lenet-300-100", (40, 1.58), (8, 9, 26), 25, (0.04, 0.025), 24, 6, 0.02
+        "lenet-300-100", (40, 1.58), (8, 9, 26), dense_epochs=25, stages=(0.04, 0.025),
+        prune_epochs=16, share_epochs=4, loss=0.02,
     ),
-    "lenet-5": Recipe("lenet-5", (39, 0.74), (66, 12, 8, 19), 14, (0.03, 0.012), 16, 5, 0.01),
-}
+    "lenet-5": Recipe(
+        "lenet-5", (39, 0.74), (66, 12, 8, 19), dense_epochs=14, stages=(0.02, 0.01),
+        prune_epochs=10, share_epochs=3, loss=0.01,
+    ),
+}  # fmt: skip
 
 
 def network(name: str, seed: int = 0) -> Graph:

@@ -39,9 +39,9 @@ def cli() -> None:
 
 for _command in (
     demo_command,
-    compress_command,
     compile_command,
     simulate_command,
+    compress_command,
     verilog_command,
     build_command,
     flash_command,

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from prunus.compiler.train.fit import Training
     from prunus.compiler.train.network import Network
 
-__all__ = ["Compression", "Settings", "Step", "accuracy", "compress"]
+__all__ = ["DENSITIES", "Compression", "Settings", "Step", "accuracy", "compress"]
 
 Progress = Callable[[str, int, int], None]
+DENSITIES = ("rank", "scan", "equal")
 _EVALUATED = 1000  # samples at a time
 
 
@@ -40,8 +41,11 @@ class Settings:
 
     ``scheme`` and ``bits``: what weights may be (:mod:`prunus.compiler.train.schemes`); without
     bits they are searched for each layer, the fewest that let the loss grow by ``tolerance``
-    before training. ``criterion`` and ``schedule``: of pruning. ``group``: of group LASSO, which
-    empties whole rows and columns. ``balance``: equal work for each PE. ``epochs`` of pruning and
+    before training; ``stochastic`` rounding goes with uniform ones. ``criterion`` and
+    ``schedule``: of pruning; the densities of the layers come from the rank of each weight in the
+    whole network ("rank"), or from the sensitivity scan ("scan"), or are all the same ("equal").
+    ``group``: of group LASSO, which empties whole rows and columns. ``balance``: equal work for
+    each PE. ``epochs`` of pruning and
     ``tune_epochs`` of sharing in each step, at most ``steps`` of these. ``taught``: how much of
     the loss is the teacher's (0: no teacher).
     """
@@ -49,8 +53,10 @@ class Settings:
     scheme: str = "codebook"
     bits: int | None = None
     tolerance: float = 0.03
+    stochastic: bool = False
     criterion: str = "magnitude"
     schedule: str = "cubic"
+    densities: str = "rank"
     group: float = 0.0
     balance: bool = False
     epochs: int = 12
@@ -61,6 +67,12 @@ class Settings:
     steps: int = 10
     seed: int = 0
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        if self.densities not in DENSITIES:
+            raise ValueError(
+                f"densities must be one of {', '.join(DENSITIES)}, not {self.densities!r}"
+            )
 
     def training(self, epochs: int, rate: float) -> "Training":
         """The settings of one training."""
@@ -256,8 +268,10 @@ class _Search:
         files = [self.work / f"step{number:02}{kind}" for kind in ("p.npz", ".npz", ".bits.json")]
         if not files[0].exists():
             pruned = prune_steps(
-                graph, self.data, density, s.training(s.epochs, s.rate), teacher=teacher,
+                graph, self.data, self.densities(graph, density),
+                s.training(s.epochs, s.rate), teacher=teacher,
                 criterion=s.criterion, schedule=s.schedule, group=s.group,
+                scope="network" if s.densities == "rank" else "layer",
                 pes=(self.options or Options()).pes if s.balance else 0,
                 every=max(5, min(100, len(self.data.x) // s.batch // 4)),
                 checkpoint=self.work / "prune.pt", progress=self.notify, label=label,
@@ -268,12 +282,28 @@ class _Search:
             shared, bits = share_step(
                 quantize_step(pruned, self.data), self.data,
                 s.training(s.tune_epochs, s.rate / 2), kind=s.scheme, bits=s.bits,
-                loss=s.tolerance, noisy=s.scheme == "uniform", teacher=teacher,
+                loss=s.tolerance, noisy=s.stochastic, teacher=teacher,
                 checkpoint=self.work / "share.pt", progress=self.notify, label=f"{label}: sharing",
             )  # fmt: skip
             store.save(shared, files[1])
             _write(files[2], json.dumps(bits))
         return pruned, store.load(files[1]), json.loads(files[2].read_text())
+
+    def densities(self, graph: Graph, density: float) -> float | dict[str, float]:
+        """Of the network, or of each layer where the scan decides."""
+        from prunus.compiler.passes.layers import layers
+        from prunus.compiler.train.fit import Score
+        from prunus.compiler.train.pruning import scanned_densities
+
+        if self.settings.densities != "scan":
+            return density
+        rows = json.loads((self.work / "scan.json").read_text())
+        found = {
+            name: {float(d): Score(loss, 0.0) for d, loss in losses.items()}
+            for name, losses in rows.items()
+        }
+        sizes = {node.name: int(node.consts["weight"].size) for node in layers(graph)}
+        return scanned_densities(found, sizes, density)
 
     def measured(self, number: int, graph: Graph, bits: dict[str, int], density: float) -> Step:
         """The step's figures, and its graph as a file."""

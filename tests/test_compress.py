@@ -187,6 +187,19 @@ def test_a_folder_of_something_else_is_left_alone(folder, tmp_path, capsys):
     assert (tmp_path / "o" / "work" / "mine").exists()
 
 
+def test_the_scan_decides_about_an_int8_model(folder, made, tmp_path):
+    graph = load_model(made[0] / "model.npz")  # int8, and sparse
+    with np.load(folder / "digits.npz") as arrays:
+        data = make_data(graph, arrays["x"], arrays["y"])
+    settings = Settings(epochs=2, tune_epochs=1, steps=1, densities="scan", scheme="uniform",
+                        stochastic=True, balance=True, bits=3)  # fmt: skip
+    found = compress(graph, data, Budget("cycles", 60), tmp_path / "w", settings=settings)
+    assert len(found.steps) == 2 and found.steps[1].bits == dict.fromkeys(found.sensitivity, 3)
+    assert found.steps[1].density < found.steps[0].density
+    with pytest.raises(ValueError, match="^densities must be one of rank, scan, equal, not 'all'$"):
+        Settings(densities="all")
+
+
 @pytest.mark.parametrize("text, value", [
     ("size=12000", 12000), ("size=12k", 12000), ("size=1.5KiB", 1536), ("SIZE = 2MB", 2e6),
     ("cycles=2k", 2000), ("accuracy=97.5%", 0.975), ("accuracy=.9", 0.9),

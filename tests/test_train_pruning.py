@@ -14,9 +14,16 @@ from prunus.compiler.passes.layers import layers
 from prunus.compiler.train.allocate import Choice, allocate
 from prunus.compiler.train.criteria import CRITERIA, activation_statistics, saliency
 from prunus.compiler.train.data import make_data
-from prunus.compiler.train.fit import Training, fit, score
+from prunus.compiler.train.fit import Score, Training, fit, score
 from prunus.compiler.train.network import Network
-from prunus.compiler.train.pruning import Gradual, choose_masks, cubic, keep_best, sensitivity
+from prunus.compiler.train.pruning import (
+    Gradual,
+    choose_masks,
+    cubic,
+    keep_best,
+    scanned_densities,
+    sensitivity,
+)
 from prunus.compiler.train.units import drop_small_groups, drop_units
 
 
@@ -174,6 +181,21 @@ def test_the_sensitivity_scan_changes_nothing(trained, data):
     for per_layer in found.values():
         assert per_layer[0.05].loss > per_layer[0.5].loss
     assert score(network, data) == before and equal(network.export(), trained)
+
+
+def test_the_scan_spares_what_is_sensitive():
+    def rows(slope):
+        return {density: Score(slope / density, 0.0) for density in (0.5, 0.2, 0.05)}
+
+    sizes = {"a": 1000, "b": 1000, "c": 50}
+    for density in (0.1, 0.3, 0.8):
+        found = scanned_densities({"a": rows(0.01), "b": rows(0.1), "c": rows(0.1)}, sizes, density)
+        kept = sum(found[name] * sizes[name] for name in sizes)
+        assert kept == pytest.approx(density * 2050, rel=0.05)
+        assert found["a"] <= found["b"] <= found["c"] <= 1
+        assert found["a"] < found["b"] or density == 0.8
+    with pytest.raises(ValueError, match="^density must be above 0 and at most 1, not 0$"):
+        scanned_densities({"a": rows(0.01)}, sizes, 0)
 
 
 def test_units_go_from_the_hardware(trained, data):

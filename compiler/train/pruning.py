@@ -6,12 +6,14 @@ from typing import Literal, get_args
 import numpy as np
 
 from ..ir import Array
+from .allocate import Choice, allocate
 from .criteria import saliency
 from .data import Data
 from .fit import Score, score
 from .network import Network
 
-__all__ = ["SCHEDULES", "Gradual", "Scope", "choose_masks", "cubic", "keep_best", "sensitivity"]
+__all__ = ["SCHEDULES", "Gradual", "Scope", "choose_masks", "cubic", "keep_best",
+           "scanned_densities", "sensitivity"]  # fmt: skip
 
 Scope = Literal["layer", "network"]
 Schedule = Literal["oneshot", "cubic"]
@@ -180,6 +182,35 @@ def sensitivity(
     finally:
         network.set_masks(before)
     return found
+
+
+def scanned_densities(
+    found: Mapping[str, Mapping[float, Score]], sizes: Mapping[str, int], density: float
+) -> dict[str, float]:
+    """The density of each layer, so that what the scan says they cost together is least.
+
+    ``sizes`` are the weights of each layer; together they keep at most ``density`` of all, as far
+    as the scan goes. Between two densities of the scan the loss is taken as a straight line in
+    the logarithm.
+    """
+    check_density(density)
+    choices = {}
+    for name, rows in found.items():
+        known = sorted(rows)
+        finer = np.geomspace(known[0], 1.0, 40)
+        base = rows[known[-1]].loss  # the least pruned
+        losses = np.interp(
+            np.log(finer), np.log([*known, 1.0]), [*(rows[d].loss for d in known), base]
+        )
+        choices[name] = [
+            Choice(float(d), float(d) * sizes[name], float(max(0.0, loss - base)))
+            for d, loss in zip(finer, losses, strict=True)
+        ]
+    chosen = allocate(choices, cost=density * sum(sizes.values()))
+    kept = sum(choice.cost for choice in chosen.values())
+    # Lines have few corners: what the choices leave, or exceed, is shared by all.
+    factor = density * sum(sizes.values()) / kept
+    return {name: min(1.0, float(choice.value) * factor) for name, choice in chosen.items()}
 
 
 def check_density(density: float) -> None:

@@ -42,6 +42,11 @@ FILE = click.Path(path_type=Path)
     "--schedule", type=click.Choice(["cubic", "oneshot"]), default="cubic", show_default=True,
     help="How fast they go.",
 )  # fmt: skip
+@click.option(
+    "--densities", type=click.Choice(["rank", "scan", "equal"]), default="rank", show_default=True,
+    help="Of the layers: by the rank of all weights, by the sensitivity scan, or the same for all.",
+)  # fmt: skip
+@click.option("--stochastic", is_flag=True, help="Round at random in training (uniform).")
 @click.option("--group", type=click.FloatRange(0), default=0.0, metavar="L",
               help="Weight of group LASSO, which empties rows and columns.")  # fmt: skip
 @click.option("--balance", is_flag=True, help="Keep equal work for each PE.")
