@@ -37,10 +37,11 @@ def report_text(found: "Compression") -> str:
 
 
 def draw_curve(found: "Compression", path: Path) -> None:
-    """Accuracy against the bytes of the image, as SVG or PNG (by the name's end)."""
+    """Accuracy against the bytes of the image, as SVG; the same search gives the same file."""
     import matplotlib
 
     matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "prunus"
     from matplotlib import pyplot
 
     steps = sorted(found.steps, key=lambda step: step.bytes)
@@ -64,6 +65,6 @@ def draw_curve(found: "Compression", path: Path) -> None:
         axes.set_title(f"{found.graph.name}: {found.best.ratio:.1f} times smaller", loc="left")
         axes.spines[["top", "right"]].set_visible(False)
         figure.tight_layout()
-        figure.savefig(path, format=path.suffix[1:], metadata=None)
+        figure.savefig(path, format=path.suffix[1:], metadata={"Date": None})
     finally:
         pyplot.close(figure)

@@ -16,6 +16,7 @@ from prunus.compiler.train.criteria import CRITERIA, activation_statistics, sali
 from prunus.compiler.train.data import make_data
 from prunus.compiler.train.fit import Score, Training, fit, score
 from prunus.compiler.train.network import Network
+from prunus.compiler.train.pipeline import density_of, prune_steps, quantize_step, share_step
 from prunus.compiler.train.pruning import (
     Gradual,
     choose_masks,
@@ -171,6 +172,49 @@ def test_weights_come_back_while_the_mask_is_open(trained):
         Gradual(network, 0.3, schedule="slow")
     with pytest.raises(ValueError, match="^until must be above 0 and at most 1, not 0$"):
         Gradual(network, 0.3, until=0)
+
+
+class Stopped(Exception):
+    """An interrupt, in the middle of an epoch."""
+
+
+@pytest.mark.parametrize("epoch", [1, 3])  # before the mask stands, and behind
+@pytest.mark.parametrize("criterion", ["magnitude", "obd"])
+def test_interrupted_pruning_resumes(trained, data, tmp_path, epoch, criterion):
+    settings = Training(epochs=4, batch=64, rate=3e-3)
+
+    def pruned(interrupt, checkpoint=None):
+        network = Network(trained)
+        gradual = Gradual(network, 0.1, scope="network", criterion=criterion, data=data, every=5)
+
+        def step(done, of):
+            if interrupt and done == epoch * of // 4 + 2:
+                raise Stopped
+            gradual(done, of)
+
+        fit(network, data, settings, each_step=step, keep_from=3, checkpoint=checkpoint)
+        return network.export()
+
+    with pytest.raises(Stopped):
+        pruned(True, tmp_path / "p.pt")
+    assert equal(pruned(False, tmp_path / "p.pt"), pruned(False))
+
+
+def test_the_steps_of_the_pipeline(trained, data, tmp_path):
+    settings = Training(epochs=3, batch=64, rate=3e-3)
+    teacher = Network(trained)
+    pruned = prune_steps(trained, data, 0.2, settings, teacher=teacher, group=1e-3, every=5,
+                         checkpoint=tmp_path / "p.pt")  # fmt: skip
+    assert density_of(pruned) == pytest.approx(0.2, abs=0.003)
+    further = prune_steps(pruned, data, {"dense0": 0.05}, settings, scope="layer", every=5)
+    shares = {n.name: np.mean(n.consts["weight"] != 0) for n in layers(further)}
+    assert shares["dense0"] == pytest.approx(0.05, abs=0.001)
+    int8 = quantize_step(further, data)
+    assert int8.quantized and quantize_step(int8, data) is int8
+    shared, bits = share_step(int8, data, settings, loss=0.1, teacher=teacher)
+    assert set(bits) == set(shares) and density_of(shared) <= density_of(int8)
+    again, same = share_step(int8, data, settings, bits=bits, teacher=teacher)
+    assert equal(again, shared) and same == bits
 
 
 def test_the_sensitivity_scan_changes_nothing(trained, data):
