@@ -97,7 +97,8 @@ def store(
     max_rows = acc_rows or MAX_ROWS
     chosen = _storage(layers, pes, lanes, act_word, max_rows, sparse)
     values = tuple(
-        _values(layer, dense, pes) for layer, (dense, _) in zip(layers, chosen, strict=True)
+        _values(layer, dense, any(draft.count % pes for draft in drafts))
+        for layer, (dense, drafts) in zip(layers, chosen, strict=True)
     )
     needed = max((bits_for(len(found) - 1) for found in values), default=8)
     bits = code_bits or (needed if needed <= 6 else 8)
@@ -111,16 +112,16 @@ def store(
     )
 
 
-def _values(layer: Layer, dense: bool, pes: int) -> NDArray[np.int8]:
+def _values(layer: Layer, dense: bool, uneven: bool) -> NDArray[np.int8]:
     """Distinct weights that are stored, ascending; never empty.
 
-    Where outputs do not divide by the PEs, dense columns end in places without an output. They
-    must hold zeros: the accumulators behind them are not read, and so not cleared, in this layer.
+    Where the outputs of a pass do not divide by the PEs (``uneven``), dense columns end in places
+    without an output. They must hold zeros: nothing drains the accumulators behind them.
     """
     values = np.unique(layer.weight)
     if not dense:
         values = values[values != 0]
-    elif layer.outputs % pes:
+    elif uneven:
         values = np.union1d(values, np.zeros(1, np.int8))
     return values if len(values) else np.zeros(1, np.int8)
 

@@ -4,7 +4,8 @@ A descriptor is 512 bits, the fields of :data:`FIELDS` one after the other, the 
 significant bits, written big-endian; unused low bits are zero. An accelerator with nothing but the
 EIE array reads the first 256 bits alone (:attr:`.config.Config.descriptor_words`).
 
-``END`` ends the program, ``EIE`` is a fully-connected pass on the EIE array. The others:
+``END`` ends the program, ``EIE`` is a fully-connected pass on the EIE array; dense columns hold
+zeros where a PE has fewer outputs than ``rows``. The others:
 
 ``CONV``
     Convolution on the systolic array. Its input is bytes: pixel after pixel, each ``pitch`` bytes,

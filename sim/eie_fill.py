@@ -42,7 +42,8 @@ def fill(
 
     ``codes`` (outputs, columns) are what is stored of each weight, and ``kept`` says which are
     stored; without it the layer is dense, and every PE holds ``max(row_of) + 1`` entries of every
-    column. Output o lives in PE ``pe_of[o]``, row ``row_of[o]``.
+    column, code 0 (which must be weight 0) where it has no output. Output o lives in PE
+    ``pe_of[o]``, row ``row_of[o]``.
 
     >>> config = Config(pes=2, lanes=1, acc_rows=2, weight_depth=16)
     >>> kept = np.array([[1, 0], [1, 1], [0, 1]], dtype=bool)

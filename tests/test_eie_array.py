@@ -19,6 +19,8 @@ class Layer:
         levels = 1 << config.code_bits
         self.codes = rng.integers(0, levels, (outputs, columns))
         self.book = rng.integers(-128, 128, levels) if config.code_bits < 8 else None
+        if dense and self.book is not None:
+            self.book[0] = 0  # what places without an output hold
         self.kept = None if dense else rng.random((outputs, columns)) < keep
         weights = self.codes.astype(np.int8) if self.book is None else self.book[self.codes]
         self.weights = weights if dense else np.where(self.kept, weights, 0)

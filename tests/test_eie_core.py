@@ -26,6 +26,7 @@ def test_accumulators_of_the_verilog(model, outputs, columns, dense):
     columns = min(columns, 150) if dense else columns
     codes = rng.integers(0, 16, (outputs, columns))
     book = rng.integers(-128, 128, 16)
+    book[0] = 0  # what places without an output hold
     kept = None if dense else rng.random((outputs, columns)) < 0.2
     weights = book[codes] if kept is None else np.where(kept, book[codes], 0)
     activations = np.where(rng.random(columns) < 0.5, rng.integers(-128, 128, columns), -7)

@@ -67,10 +67,20 @@ def test_sparse_only_where_it_pays():
     assert forced.layers[0].matrix.dense and not forced.config.sparse
 
 
-def test_padded_dense_places_hold_zeros():
-    # 3 outputs on 2 PEs with two weights, neither of them zero: a place is left over.
-    placed = plan(network([16, 3], bits=1), Options(pes=2, code_bits=4, sparse=False))
-    assert 0 in placed.layers[0].matrix.values
+@pytest.mark.parametrize(
+    "outputs, pes, options, uneven",
+    [
+        (3, 2, {}, True),
+        (4, 2, {}, False),
+        (24, 3, {"acc_rows": 7, "act_word": 4}, True),  # a pass of 20, then one of 4
+    ],
+)
+def test_padded_dense_places_hold_zeros(outputs, pes, options, uneven):
+    # Two weights, neither of them zero.
+    sizes = Options(pes=pes, code_bits=4, sparse=False, **options)
+    (layer,) = plan(network([16, outputs], bits=1), sizes).layers
+    assert [step.count for step in layer.matrix.passes] == ([20, 4] if options else [outputs])
+    assert (0 in layer.matrix.values) == uneven
 
 
 def test_code_bits_follow_the_weights():

@@ -60,8 +60,8 @@ class EieArray(wiring.Component):
 
     Then a beat of ``locate`` brings out the accumulators it names, sign-extended,
     :attr:`drain_latency` cycles later, and clears them for the next pass; a beat a cycle. The array
-    does not count beats, and clears nothing else but row ``rows - 1``, when the next pass begins:
-    so a dense layer may be padded with any weight, if its outputs are dealt to the PEs in turn.
+    does not count beats and clears nothing else: an accumulator that no output has must stay zero,
+    so where a PE has fewer outputs than ``rows`` in a dense layer, its other weights are zeros.
 
     Members
     -------
@@ -139,18 +139,7 @@ class EieArray(wiring.Component):
         m.d.comb += [write[name].eq(getattr(self.bus, name)) for name in write.shape().members]
         sent = delayed(m, "sent", send, to_send.payload)
         written = delayed(m, "written", self.bus.valid, write)
-
-        # A dense pass fills its last row in every PE, though not every PE has an output there:
-        # the next pass begins by clearing that row.
-        target = Signal.like(self.locate.payload)
-        last_row = Signal(config.row_bits)
-        m.d.comb += target.eq(self.locate.payload)
-        with m.If(self.start):
-            m.d.sync += last_row.eq(self.layer.rows - 1)
-            m.d.comb += [target[lane].row.eq(last_row) for lane in range(config.lanes)]
-        located = delayed(m, "located", self.locate.valid & self.locate.ready, target)
-        wipe = Signal()
-        m.d.sync += wipe.eq(self.start)
+        located = delayed(m, "located", self.locate.valid & self.locate.ready, self.locate.payload)
 
         # The layer holds still, but its bits have as far to go.
         names = ("dense", "rows", "codebook")
@@ -164,12 +153,13 @@ class EieArray(wiring.Component):
         for index in range(config.pes):
             if index == 0:
                 group_sent, group_written = sent, written
-                group_located, group_wipe, group_still = located, wipe, still
+                group_located, group_still = located, still
             elif index % GROUP == 0:
                 group_sent = delayed(m, f"sent_{index}", *group_sent)
                 group_written = delayed(m, f"written_{index}", *group_written)
                 group_located = delayed(m, f"located_{index}", *group_located)
-                group_wipe, group_still = delayed(m, f"still_{index}", group_wipe, group_still)
+                nearer, group_still = group_still, Signal.like(still, name=f"still_{index}")
+                m.d.sync += group_still.eq(nearer)
             pe = Pe(config, index, slack=self.levels_out + self.levels_back)
             m.submodules[f"pe_{index}"] = pe
             pes.append(pe)
@@ -184,9 +174,7 @@ class EieArray(wiring.Component):
                 pe.dense.eq(group_still.dense),
                 pe.rows.eq(group_still.rows),
                 pe.codebook.eq(group_still.codebook),
-                pe.drain.valid.eq(
-                    group_wipe | (group_located[0] & (place.pe == index // config.lanes))
-                ),
+                pe.drain.valid.eq(group_located[0] & (place.pe == index // config.lanes)),
                 pe.drain.row.eq(place.row),
             ]
 
