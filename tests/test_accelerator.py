@@ -128,8 +128,9 @@ def test_image_in_rom():
     assert len(x)
 
 
-@pytest.mark.parametrize("case", ["dense, odd PEs", "sparse with codebooks"])
-@pytest.mark.parametrize("trace", [False, True])
+@pytest.mark.parametrize(
+    "case, trace", [("dense, odd PEs", False), ("sparse with codebooks", True)]
+)
 def test_verilog_is_clean(case, trace):
     build, _ = make(case)
     config = dataclasses.replace(build.config, trace=trace)

@@ -46,7 +46,7 @@ def mixed():
 
 
 CASES = {
-    "separable": (separable, Options(tile_pixels=16), {"columns", "line_depth", "window"}),
+    "separable": (separable, Options(lanes=2, tile_pixels=16), {"columns", "line_depth", "window"}),
     "residual": (residual, Options(act_word=8), {"columns", "window", "adder", "tables"}),
     "mixed": (mixed, Options(act_word=4, pes=4, engine="eie"), {"pes", "columns", "window"}),
 }
