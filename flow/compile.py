@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from prunus.boards.board import Board
 from prunus.compiler.assemble import LayerStatistics, assemble
 from prunus.compiler.evaluate import split_host
-from prunus.compiler.ir import Graph
+from prunus.compiler.ir import Graph, GraphError
 from prunus.compiler.load import load_model
 from prunus.compiler.passes.calibrate import calibrate
 from prunus.compiler.passes.fold_constants import fold_constants
@@ -98,11 +98,18 @@ def compile_graph(
     if density is not None:
         graph = prune(graph, density, scope=density_scope)
     if not graph.quantized:
+        if graph.tensors[graph.inputs[0]].quantized:
+            raise ValueError(f"{graph.name}: the graph has no layer with weights")
         if calibration is None:
             raise ValueError(
                 f"{graph.name}: a float model; give a batch of inputs to calibrate it (calibration)"
             )
-        graph = calibrate(graph, calibration, per_channel=_per_channel(graph, weight_bits))
+        try:
+            graph = calibrate(graph, calibration, per_channel=_per_channel(graph, weight_bits))
+        except GraphError:
+            raise
+        except ValueError as error:
+            raise ValueError(f"calibration: {error}") from None
     elif calibration is not None:
         raise ValueError(f"{graph.name}: already int8; calibration must be left out")
     if weight_bits is not None:

@@ -43,7 +43,7 @@ def fit(values: Array, low: float, high: float) -> Range:
     for share in _SHARES.tolist():
         scale, zero_point = grid(low * share, high * share)
         steps = np.clip(np.rint(values / scale), -128 - zero_point, 127 - zero_point)
-        error = float(np.square(steps * scale - values).mean())
+        error = float(np.square(steps * scale - values, dtype=np.float64).mean())
         if error < least:
             best, least = (low * share, high * share), error
     return best
