@@ -265,10 +265,11 @@ class Trainer:
         bits = {node.name: bits_of(node) for node in layers(shared)}
         int8, healed = quantize_step(dense, self.data), quantize_step(pruned, self.data)
         density = self.recipe.stages[stage]
+        more = {name: count + 1 for name, count in bits.items()}  # zero takes an entry
         cut = quantize_step(prune(dense, density, scope="network"), self.data)
         return [
             self.row("int8, Huffman", int8),
-            self.row("codebooks alone, not trained", share(int8, bits)),
+            self.row("codebooks alone, not trained", share(int8, more)),
             self.row("pruned at once, not trained", cut),
             self.row("pruned while trained", healed),
             self.row("and codebooks, not trained", share(healed, bits)),
