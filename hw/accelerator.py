@@ -141,6 +141,7 @@ class Accelerator(wiring.Component):
             window = built["window"]
             m.d.comb += [
                 window.table_start.eq(sequencer.start_table),
+                window.table_layer.eq(sequencer.table_layer),
                 sequencer.table_busy.eq(window.table_busy),
             ]
 

@@ -7,7 +7,10 @@ from amaranth.lib import data
 
 from .isa import FIELDS
 
-__all__ = ["descriptor_layout"]
+__all__ = ["TABLE_FIELDS", "descriptor_layout"]
+
+# What a TABLE command is made of.
+TABLE_FIELDS = ("multiplier", "shift", "slot", "half", "in_zero")
 
 
 def descriptor_layout(names: Iterable[str] | None = None) -> data.StructLayout:

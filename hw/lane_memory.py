@@ -30,7 +30,7 @@ class LaneMemory(wiring.Component):
     Members
     -------
     bus : In(WriteBus)
-        A write is in place 2 cycles later.
+        A write is in place 3 cycles later.
     r_addr, r_en, r_data
         Read port.
     """
@@ -54,12 +54,21 @@ class LaneMemory(wiring.Component):
         m.submodules.bank = bank = Bank(width=self.width * lanes, depth=self.depth)
         word = Signal(data.ArrayLayout(self.width, lanes), reset_less=True)
         w_en = Signal()
-        w_addr = Signal(bank.w_addr.shape(), reset_less=True)
-        mine = self.bus.valid & (self.bus.target == self.target)
-        m.d.sync += [w_en.eq(mine), w_addr.eq(self.bus.address)]
+        w_addr_0, w_addr = (Signal(bank.w_addr.shape(), name=name, reset_less=True)
+                            for name in ("w_addr_0", "w_addr"))  # fmt: skip
+        mine = Signal()
+        lane = Signal(bits_for(lanes - 1), reset_less=True)
+        value = Signal(self.width, reset_less=True)
+        m.d.sync += [
+            mine.eq(self.bus.valid & (self.bus.target == self.target)),
+            lane.eq(self.bus.unit),
+            value.eq(self.bus.data[self.low : self.low + self.width]),
+            w_addr_0.eq(self.bus.address),
+            w_en.eq(mine),
+            w_addr.eq(w_addr_0),
+        ]
         with m.If(mine):
-            lane = self.bus.unit[: bits_for(lanes - 1)]
-            m.d.sync += word[lane].eq(self.bus.data[self.low : self.low + self.width])
+            m.d.sync += word[lane].eq(value)
         m.d.comb += [
             bank.w_addr.eq(w_addr),
             bank.w_data.eq(word),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .bank import Bank
 from .bus import Target, WriteBus
 from .config import Config, bits_for
-from .descriptor import descriptor_layout
+from .descriptor import TABLE_FIELDS, descriptor_layout
 from .isa import DESCRIPTOR_BYTES, WORD_BITS, Op
 
 __all__ = ["Sequencer", "engines"]
@@ -28,8 +28,9 @@ def engines(config: Config) -> dict[str, tuple[Op, ...]]:
 class Sequencer(wiring.Component):
     """Fetch a descriptor, start its engine, wait for it, until the program's ``END``.
 
-    ``TABLE`` waits until the last table is filled, starts the filling of its own and is not waited
-    for. A descriptor whose engine was not built ends the program as ``END`` does.
+    ``TABLE`` starts the filling of a table as soon as it is fetched, beside the layer that runs,
+    and is not waited for; but it waits for the table before it, and for a ``WINDOW`` layer. A
+    descriptor whose engine was not built ends the program as ``END`` does.
 
     A descriptor takes ``Config.descriptor_words`` + 3 cycles until its engine starts; one of 16
     words is fetched while the one before it runs, and then takes 1. ``cycles`` counts from
@@ -44,10 +45,12 @@ class Sequencer(wiring.Component):
     layer : Out
         Every field of the descriptor that runs; without the engines that use them, those of its
         second half are zero.
-    start_eie, start_systolic, start_window, start_table : Out(1)
+    start_eie, start_systolic, start_window : Out(1)
         Pulse to an engine, of those that ``config`` asks for (see :func:`engines`).
+    start_table, table_layer : Out
+        Pulse, with the descriptor that says how; only with a window engine, as ``table_busy``.
     table_busy : In(1)
-        A table is being filled; only with a window engine.
+        A table is being filled.
     engine_done : In(1)
         No engine runs: low from the cycle after a start until the last beat has been presented.
     vector_idle : In(1)
@@ -59,9 +62,11 @@ class Sequencer(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         self.starts = {f"start_{name}": ops for name, ops in engines(config).items()}
-        if config.window:
-            self.starts["start_table"] = (Op.TABLE,)
-        tables = {"table_busy": In(1)} if config.window else {}
+        tables = {
+            "start_table": Out(1),
+            "table_layer": Out(descriptor_layout(TABLE_FIELDS)),
+            "table_busy": In(1),
+        }
         super().__init__({
             "bus": In(WriteBus(config)),
             "start": In(1),
@@ -69,7 +74,7 @@ class Sequencer(wiring.Component):
             "cycles": Out(32),
             "layer": Out(descriptor_layout()),
             **{name: Out(1) for name in self.starts},
-            **tables,
+            **(tables if config.window else {}),
             "engine_done": In(1),
             "vector_idle": In(1),
             "layer_done": Out(1),
@@ -102,11 +107,17 @@ class Sequencer(wiring.Component):
         fetched = words
         if ahead:
             fetched = [Signal(WORD_BITS, name=f"next_{n}", reset_less=True) for n in range(size)]
-        whole = Signal(8 * DESCRIPTOR_BYTES)
-        m.d.comb += [
-            whole[len(whole) - WORD_BITS * size :].eq(Cat(*reversed(words))),
-            self.layer.eq(whole[len(whole) - len(self.layer.as_value()) :]),
-        ]
+
+        def fields(words, name):
+            whole = Signal(8 * DESCRIPTOR_BYTES, name=f"{name}_bytes")
+            layer = Signal(self.layer.shape(), name=name)
+            m.d.comb += [
+                whole[len(whole) - WORD_BITS * size :].eq(Cat(*reversed(words))),
+                layer.eq(whole[len(whole) - len(layer.as_value()) :]),
+            ]
+            return layer
+
+        m.d.comb += self.layer.eq(fields(words, "running"))
 
         address = Signal(program.r_addr.shape())
         count = Signal(bits_for(size))
@@ -125,18 +136,25 @@ class Sequencer(wiring.Component):
             with m.If(arrives):
                 m.d.sync += word.eq(program.r_data)
 
+        for_table = Signal()
+        if self.config.window:
+            following = fields(fetched, "following")
+            m.d.comb += for_table.eq(following.op == Op.TABLE)
+
         def go_on():
             """To the next descriptor, as soon as it is there."""
             m.next = "FETCH"
-            with m.If(complete):
+            with m.If(complete & ~for_table):
                 m.d.sync += count.eq(0)
                 if ahead:
                     m.d.sync += [a.eq(b) for a, b in zip(words, fetched, strict=True)]
                 m.next = "DECODE"
 
+        waiting = Signal()
         m.d.comb += self.busy.eq(1)
         with m.FSM() as fsm:
-            m.d.comb += fetch.eq(self.busy if ahead else fsm.ongoing("FETCH"))
+            m.d.comb += waiting.eq(fsm.ongoing("FETCH"))
+            m.d.comb += fetch.eq(self.busy if ahead else waiting)
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(0)
                 m.d.sync += [address.eq(0), count.eq(0)]
@@ -150,18 +168,19 @@ class Sequencer(wiring.Component):
                 with m.Switch(self.layer.op):
                     for name, ops in self.starts.items():
                         with m.Case(*(op.value for op in ops)):
-                            if name != "start_table":
-                                m.d.comb += getattr(self, name).eq(1)
-                                m.next = "ENGINE"
-                            else:
-                                m.d.comb += self.start_table.eq(~self.table_busy)
-                                m.next = "FETCH"
-                                with m.If(self.table_busy):
-                                    m.next = "DECODE"
+                            m.d.comb += getattr(self, name).eq(1)
+                            m.next = "ENGINE"
             with m.State("ENGINE"):
                 with m.If(self.engine_done & self.vector_idle):
                     m.d.comb += self.layer_done.eq(1)
                     go_on()
+        if self.config.window:
+            may_change = waiting | (self.layer.op != Op.WINDOW)
+            starts = self.busy & complete & for_table & may_change & ~self.table_busy
+            m.d.comb += self.start_table.eq(starts)
+            m.d.comb += [self.table_layer[name].eq(following[name]) for name in TABLE_FIELDS]
+            with m.If(self.start_table):
+                m.d.sync += count.eq(0)
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         return m

@@ -202,8 +202,8 @@ def test_walks_without_bubbles():
         cycles.append(len(columns) + await until(ctx, pe.idle))
 
     simulate(pe, bench)
-    # To the walker 4, a cycle each, the last entry's fetch 1, the idle register 1.
-    assert cycles == [4 + sum(lengths) + 1 + 1]
+    # To the walker 4, a cycle each, the last entry's fetch 1 and its register, the idle register.
+    assert cycles == [4 + sum(lengths) + 1 + 1 + 1]
 
 
 def test_drain_holds_nothing_back():

@@ -87,5 +87,5 @@ def test_starts_over():
 
 
 def test_a_late_loader_is_refused():
-    with pytest.raises(ValueError, match=r"^ahead must be at least 2, not 1$"):
+    with pytest.raises(ValueError, match=r"^ahead must be at least 3, not 1$"):
         TileStore(small(), reload=1, settle=1, ahead=1)

@@ -44,7 +44,7 @@ def window(tensor, config, kernel, stride, padding, **fields):
         pad_x=left * pitch, pad_y=top, step_x=stride[1] * pitch, step_y=stride[0],
         tap_x=pitch, tap_y=1, taps_x=kernel[1], taps_y=kernel[0],
         out_base=0, out_width=columns, out_pixels=lines * columns, out_words=pitch,
-        mode=Mode.SUM, half=0, multiplier=0, shift=0, slot=0,
+        mode=Mode.SUM, half=0,
     ) | fields  # fmt: skip
 
 
@@ -123,12 +123,12 @@ def run(config, steps, contents, writes=()):
         for step in steps:
             if isinstance(step, tuple):
                 await wait(ctx, lambda c: not c.get(dut.table_busy))
-                ctx.set(dut.layer, step[1])
+                ctx.set(dut.table_layer, step[1])
                 ctx.set(dut.table_start, 1)
                 await ctx.tick()
                 ctx.set(dut.table_start, 0)
                 # The fields go away with the descriptor.
-                ctx.set(dut.layer, {"half": 1 - step[1]["half"], "multiplier": 3})
+                ctx.set(dut.table_layer, {"half": 1 - step[1]["half"], "multiplier": 3})
                 continue
             assert ctx.get(dut.done)
             ctx.set(dut.layer, step)

@@ -93,7 +93,7 @@ class EieArray(wiring.Component):
             self.join_levels += 1
         chained = self.groups if self.groups > 1 else 0
         self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels + chained
-        self.overhead = 16 + (self.groups > 1) + self.levels_out + self.levels_back
+        self.overhead = 17 + (self.groups > 1) + self.levels_out + self.levels_back
         layer = layer_layout(config)
         places = location_layout(config)
         super().__init__({

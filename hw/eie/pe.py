@@ -163,15 +163,26 @@ class Pe(wiring.Component):
         m.d.sync += [fetch_valid.eq(walk_valid), fetch_value.eq(walk.value), fetch_row.eq(walk_row)]
         with m.If(~walk_valid):
             m.d.sync += fetch_value.eq(0)
-        code = weights.r_data[: config.code_bits]
-        row = fetch_row
+        # Block RAM is slow to answer, and the next thing is far: a register between.
+        entry_valid = Signal()
+        entry_value = Signal(signed(9), reset_less=True)
+        row = Signal(config.row_bits, name="entry_row", reset_less=True)
+        code = Signal(config.code_bits, reset_less=True)
+        m.d.sync += [
+            entry_valid.eq(fetch_valid),
+            entry_value.eq(fetch_value),
+            row.eq(fetch_row),
+            code.eq(weights.r_data),
+        ]
         if config.sparse:
-            row = Mux(self.dense, fetch_row, weights.r_data[config.code_bits :])
-        m.d.sync += self.idle.eq(~(s1_valid | s2_valid | queue.r_rdy | walk_valid | fetch_valid))
+            with m.If(~self.dense):
+                m.d.sync += row.eq(weights.r_data[config.code_bits :])
+        under_way = s1_valid | s2_valid | queue.r_rdy | walk_valid | fetch_valid | entry_valid
+        m.d.sync += self.idle.eq(~under_way)
 
         # Decode.
         if config.code_bits == 8:
-            valid, value, weight = fetch_valid, fetch_value, code
+            valid, value, weight = entry_valid, entry_value, code
         else:
             m.submodules.codebook = book = Bank(width=8, depth=config.codebooks << config.code_bits)
             valid = Signal(name="decode_valid")
@@ -182,9 +193,9 @@ class Pe(wiring.Component):
                 book.w_addr.eq(self.bus.address),
                 book.w_data.eq(self.bus.data),
                 book.r_addr.eq(Cat(code, self.codebook)),
-                book.r_en.eq(fetch_valid),
+                book.r_en.eq(entry_valid),
             ]
-            m.d.sync += [valid.eq(fetch_valid), value.eq(fetch_value), decode_row.eq(row)]
+            m.d.sync += [valid.eq(entry_valid), value.eq(entry_value), decode_row.eq(row)]
             row, weight = decode_row, book.r_data
 
         # Multiply. Beside it, the row to read: that of the entry, or one to drain.

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config, bits_for
 from ..load.loader import NETWORK
+from ..skid import SkidBuffer
 from .deframer import Deframer
 from .framer import Framer
 from .protocol import OFFSET_BYTES, OUTPUT_BYTES, Op, State, Status
@@ -74,7 +75,10 @@ class HostPort(wiring.Component):
         m.submodules.replier = reply = Replier(config)
         m.submodules.framer = framer = Framer()
         wiring.connect(m, wiring.flipped(self.i), request.i)
-        wiring.connect(m, reply.o, framer.i)
+        # Whether the framer takes a byte hangs on the wire; that a request is done, on the reply.
+        m.submodules.skid = skid = SkidBuffer(reply.o.payload.shape())
+        wiring.connect(m, reply.o, skid.i)
+        wiring.connect(m, skid.o, framer.i)
         wiring.connect(m, framer.o, wiring.flipped(self.o))
 
         # What is going on.
@@ -125,26 +129,28 @@ class HostPort(wiring.Component):
         field = Signal(range(OUTPUT_BYTES + 1))
         offset = Signal(24, reset_less=True)
         count = Signal(16, reset_less=True)
-        amount = Signal(16)
+        amount = Signal(16, reset_less=True)
         expected = Signal(24)  # offset of the next LOAD
-        size = Signal(size_bits)
-        base = Signal(word_bits)
+        size = Signal(size_bits, reset_less=True)
+        base = Signal(word_bits, reset_less=True)
         room = Signal(signed(size_bits + 1), reset_less=True)
-        beyond = Signal()
+        beyond = Signal(reset_less=True)
         with m.If(request.op == Op.OUTPUT):
-            m.d.comb += [
+            m.d.sync += [
                 amount.eq(count),
                 size.eq(self.network.output_bytes),
                 base.eq(self.network.output_base),
             ]
         with m.Else():
-            m.d.comb += [
+            m.d.sync += [
                 amount.eq(request.left),
                 size.eq(self.network.input_bytes),
                 base.eq(self.network.input_base),
             ]
-        m.d.sync += room.eq(size - offset[:size_bits])
-        m.d.comb += beyond.eq(offset[size_bits:].any() | (room < amount))
+        m.d.sync += [
+            room.eq(size - offset[:size_bits]),
+            beyond.eq(offset[size_bits:].any() | (room < amount)),
+        ]
 
         # Data of a request: fetched from the buffer, then shifted into a group of bytes, of which
         # the loader gets the last one.
@@ -161,18 +167,26 @@ class HostPort(wiring.Component):
         with m.If(group_shift):
             m.d.sync += group.eq(Cat(group, Mux(fetched, request.data, 0))[8:])
 
-        # Activation memory.
+        # Activation memory, which is far away: what goes there comes from registers.
         moved = Signal()  # the byte at `offset` has been taken care of
-        address = Signal(word_bits)
-        m.d.comb += [
+        write = Signal()
+        address = Signal(word_bits, reset_less=True)
+        w_group = Signal(self.w_group.shape(), reset_less=True)
+        w_data = Signal(self.w_data.shape(), reset_less=True)
+        m.d.sync += [
             address.eq(offset[byte_bits:] + base),
-            self.w_addr.eq(address),
-            self.w_group.eq(offset[lane_bits:byte_bits]),
-            self.w_data.eq(group),
-            self.r_addr.eq(address),
+            w_group.eq(offset[lane_bits:byte_bits]),
+            w_data.eq(group),
+            self.w_en.eq(write),
             self.r_en.eq(reply.fetch),
         ]
-        # Registered at once: block RAM is slow enough alone, and far away.
+        m.d.comb += [
+            self.w_addr.eq(address),
+            self.w_group.eq(w_group),
+            self.w_data.eq(w_data),
+            self.r_addr.eq(address),
+        ]
+        # Registered at once: block RAM is slow enough alone.
         word = Signal.like(self.r_data, name="word", reset_less=True)
         m.d.sync += word.eq(self.r_data)
         bytes_read = [word[n : n + 8] for n in range(0, len(word), 8)]
@@ -180,8 +194,8 @@ class HostPort(wiring.Component):
             reply.body.eq(select(bytes_read, offset[:byte_bits])),
             reply.body_last.eq(count[: bits_for(config.frame_bytes)] == 1),
         ]
-        fetched_word = Signal()
-        m.d.sync += [fetched_word.eq(reply.fetch), moved.eq(fetched_word)]
+        fetched_word = Signal(2)
+        m.d.sync += [fetched_word.eq(Cat(reply.fetch, fetched_word)), moved.eq(fetched_word[-1])]
         with m.If(moved):
             m.d.sync += offset[: size_bits - 1].eq(offset[: size_bits - 1] + 1)
 
@@ -255,6 +269,8 @@ class HostPort(wiring.Component):
             with m.State("RESTART"):
                 with m.If((request.op == Op.LOAD) & (offset == 0)):
                     m.d.sync += [self.restart.eq(1), expected.eq(0)]
+                m.next = "LIMITS"
+            with m.State("LIMITS"):
                 m.next = "CHECK"
             with m.State("CHECK"):
                 m.next = "REPLY"
@@ -296,7 +312,7 @@ class HostPort(wiring.Component):
             with m.State("INPUT"):
                 m.d.comb += request.read.eq(request.left != 0)
                 m.d.sync += [fetched.eq(request.read), moved.eq(group_shift)]
-                m.d.comb += self.w_en.eq(moved & offset[:lane_bits].all())
+                m.d.comb += write.eq(moved & offset[:lane_bits].all())
                 with m.If(fetched):
                     m.d.comb += group_shift.eq(1)
                 with m.Elif((request.left == 0) & ~moved):

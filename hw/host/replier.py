@@ -38,7 +38,7 @@ class Replier(wiring.Component):
     cycles : In
         What payloads are made of.
     fetch, body, body_last : Out(1), In(8), In(1)
-        Data of an ``OUTPUT`` reply: a byte is taken three cycles after ``fetch``.
+        Data of an ``OUTPUT`` reply: a byte is taken four cycles after ``fetch``.
     o : Out(stream)
         Bytes for the framer.
     """
@@ -112,6 +112,8 @@ class Replier(wiring.Component):
                         m.d.sync += index.eq(index + 1)
             with m.State("FETCH"):
                 m.d.comb += self.fetch.eq(1)
+                m.next = "ADDRESS"
+            with m.State("ADDRESS"):
                 m.next = "WORD"
             with m.State("WORD"):
                 m.next = "BYTE"

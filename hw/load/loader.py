@@ -87,9 +87,12 @@ class Loader(wiring.Component):
             reader.i.payload.eq(self.i.payload),
             reader.i.valid.eq(self.i.valid & ~self.restart),
             self.i.ready.eq((reader.i.ready | stopped) & ~self.restart),
-            crc.data.eq(self.i.payload),
-            crc.valid.eq(transfer & summed),
         ]
+        # A cycle later than the byte; the sum is looked at much later.
+        crc_data = Signal(8, reset_less=True)
+        crc_valid = Signal()
+        m.d.sync += [crc_data.eq(self.i.payload), crc_valid.eq(transfer & summed)]
+        m.d.comb += [crc.data.eq(crc_data), crc.valid.eq(crc_valid)]
         started = Signal()
         with m.If(transfer):
             m.d.sync += started.eq(1)
@@ -150,6 +153,14 @@ class Loader(wiring.Component):
 
         # The network's registers, of no more bits than the activation memory asks for.
         network_byte = Signal(range(NETWORK_BYTES))
+        byte = Signal(8, reset_less=True)
+        place = Signal(range(NETWORK_BYTES), reset_less=True)
+        is_byte = Signal()
+        m.d.sync += [
+            byte.eq(reader.window[-8:]),
+            place.eq(network_byte),
+            is_byte.eq(in_network & reader.ready),
+        ]
         outside = Signal()
         position = 0
         for name, field in NETWORK:
@@ -157,10 +168,10 @@ class Loader(wiring.Component):
             register = Signal(bits_for(largest), name=name, reset_less=True)
             m.d.comb += self.network[name].eq(register)
             for low in reversed(range(0, field.width, 8)):
-                with m.If(in_network & reader.ready & (network_byte == position)):
+                with m.If(is_byte & (place == position)):
                     part = register[low : low + 8]
-                    m.d.sync += part.eq(reader.window[-8:])
-                    m.d.comb += outside.eq(reader.window[-8:] >> len(part) != 0)
+                    m.d.sync += part.eq(byte)
+                    m.d.comb += outside.eq(byte >> len(part) != 0)
                 position += 1
         with m.If(in_network & reader.ready):
             m.d.sync += network_byte.eq(network_byte + 1)

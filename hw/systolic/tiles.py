@@ -4,9 +4,9 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bank import Bank
 from ..bus import Target, WriteBus
 from ..config import Config
+from ..deep_bank import DeepBank
 from ..descriptor import descriptor_layout
 
 __all__ = ["TILE_FIELDS", "TileStore"]
@@ -53,7 +53,7 @@ class TileStore(wiring.Component):
         The array's shadow chain.
     """
 
-    READ = 3  # cycles from the decision to read a word until it is presented
+    READ = 4  # cycles from the decision to read a word until it is presented
 
     def __init__(self, config: Config, *, reload: int, settle: int, ahead: int):
         if reload + ahead < self.READ:
@@ -84,7 +84,9 @@ class TileStore(wiring.Component):
         config = self.config
         outputs = config.tile_outputs
         size = config.act_word
-        m.submodules.words = words = Bank(width=8 * outputs, depth=config.tile_depth, parts=outputs)
+        m.submodules.words = words = DeepBank(
+            width=8 * outputs, depth=config.tile_depth, parts=outputs
+        )
 
         def register(name, shape):
             return Signal(shape, name=name, reset_less=True)
@@ -148,13 +150,15 @@ class TileStore(wiring.Component):
         m.d.comb += [words.r_addr.eq(addr), words.r_en.eq(reading)]
 
         # The word that was read, without what is not stored.
-        read, valid = Signal(), Signal()
-        empty = register("empty", 1)
+        read, found, valid = Signal(), Signal(), Signal()
+        is_empty, empty = register("is_empty", 1), register("empty", 1)
         shown = register("shown", self.w_data.shape())
         m.d.sync += [
             read.eq(reading & ~self.start),
-            valid.eq(read & ~self.start),
-            empty.eq(row >= self.layer.rows),
+            found.eq(read & ~self.start),
+            valid.eq(found & ~self.start),
+            is_empty.eq(row >= self.layer.rows),
+            empty.eq(is_empty),
         ]
         word = data.View(self.w_data.shape(), words.r_data)
         for n in range(outputs):

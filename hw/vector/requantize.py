@@ -60,7 +60,7 @@ class Requantize(wiring.Component):
 
     @property
     def latency(self) -> int:
-        return 9 + (self.config.left_shift_bits > 0)
+        return 10 + (self.config.left_shift_bits > 0)
 
     def elaborate(self, platform):
         m = Module()
@@ -149,14 +149,12 @@ class Requantize(wiring.Component):
         right = stage(right, "s8_right")
         scaled = stage(rounded >> right, "s9_scaled")
 
-        # Zero point, and clamp: combinational, the user registers the output.
+        # Zero point, and clamp; its last step is combinational, the user registers the output.
         total = stage(scaled + self.zero, "s10_total")
-        with m.If(total < self.low):
-            m.d.comb += self.o.eq(self.low)
-        with m.Elif(total > self.high):
-            m.d.comb += self.o.eq(self.high)
-        with m.Else():
-            m.d.comb += self.o.eq(total)
+        below = stage(total < self.low, "s11_below")
+        above = stage(total > self.high, "s11_above")
+        total = stage(total[:8], "s11_total")
+        m.d.comb += self.o.eq(Mux(below, self.low, Mux(above, self.high, total)))
         return m
 
 

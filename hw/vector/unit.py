@@ -64,7 +64,7 @@ class VectorUnit(wiring.Component):
     @property
     def lookup(self) -> int:
         """Cycles of the look-up: block RAM is slow to answer, and in a large part it is far."""
-        return 2 if self.config.columns or self.config.lanes > 2 else 1
+        return 3 if self.config.columns or self.config.lanes > 2 else 1
 
     @property
     def counts(self) -> bool:
@@ -90,14 +90,17 @@ class VectorUnit(wiring.Component):
         m.d.comb += record.eq(layer.record_base)
         with m.If(layer.per_channel):
             m.d.comb += record.eq(layer.record_base + beat.channel)
+        around = self.lookup > 1  # registers in front of the memories and behind them
         for memory, address in ((biases, layer.channel_base + beat.channel), (records, record)):
             connect(m, flipped(self.bus), memory.bus)
-            m.d.comb += [memory.r_addr.eq(address), memory.r_en.eq(self.sums.valid)]
+            read = Signal(memory.r_addr.shape(), name=f"{memory.target.name.lower()}_addr")
+            r_en = Signal(name=f"{memory.target.name.lower()}_en")
+            m.d["sync" if around else "comb"] += [read.eq(address), r_en.eq(self.sums.valid)]
+            m.d.comb += [memory.r_addr.eq(read), memory.r_en.eq(r_en)]
         looked_up = [beat.sums, biases.r_data, records.r_data]
         for level in range(self.lookup):
-            # What comes out of a memory has taken the first of these cycles already.
             for n, value in enumerate(looked_up):
-                if level or n == 0:
+                if n == 0 or level > around:
                     name = f"looked_up_{n}_{level}"
                     looked_up[n] = Signal(value.shape(), name=name, reset_less=True)
                     m.d.sync += looked_up[n].eq(value)

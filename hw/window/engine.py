@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus import WriteBus
 from ..config import Config, bits_for
-from ..descriptor import descriptor_layout
+from ..descriptor import TABLE_FIELDS, descriptor_layout
 from ..isa import Mode
 from ..vector.beat import beat_layout
 from .beats import Beats
@@ -41,7 +41,7 @@ class WindowEngine(wiring.Component):
     start : In(1)
         Begin a ``WINDOW`` layer; only while ``done``. It waits by itself until tables that it
         needs are filled.
-    table_start : In(1)
+    table_start, table_layer : In
         Begin a ``TABLE`` command, whose fields are sampled in that cycle; only while not
         ``table_busy``, and not while a layer looks up that half.
     layer : In
@@ -59,7 +59,7 @@ class WindowEngine(wiring.Component):
         High from the cycle after ``table_start`` until the tables are filled.
     """
 
-    FIELDS = (*Taps.FIELDS, *Tables.FIELDS, *Beats.FIELDS)
+    FIELDS = (*Taps.FIELDS, *Beats.FIELDS, "half", "in_zero")
 
     def __init__(self, config: Config):
         if not config.window:
@@ -69,6 +69,7 @@ class WindowEngine(wiring.Component):
             "bus": In(WriteBus(config)),
             "start": In(1),
             "table_start": In(1),
+            "table_layer": In(descriptor_layout(TABLE_FIELDS)),
             "layer": In(descriptor_layout(self.FIELDS)),
             "r_addr": Out(bits_for(config.act_depth - 1)),
             "r_en": Out(1),
@@ -147,8 +148,7 @@ class WindowEngine(wiring.Component):
             ]
             with m.If(layer.mode == Mode.LUT):
                 m.d.comb += tables.select.eq(layer.half)
-            for name in Tables.FIELDS:
-                m.d.comb += tables.layer[name].eq(layer[name])
+            m.d.comb += tables.layer.eq(self.table_layer)
             value = register("s4_value", data.ArrayLayout(signed(tables.width), word))
             for n in range(word):
                 m.d.sync += value[n].eq(Mux(look_up, tables.o[n], s3_word[n]))

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..bank import Bank
 from ..bus import Target, WriteBus
 from ..config import Config
-from ..descriptor import descriptor_layout
+from ..descriptor import TABLE_FIELDS, descriptor_layout
 
 __all__ = ["Tables"]
 
@@ -52,7 +52,6 @@ class Tables(wiring.Component):
 
     LATENCY = 2
     CYCLES = 263
-    FIELDS = ("multiplier", "shift", "slot", "half", "in_zero")
 
     def __init__(self, config: Config):
         if not (config.adder or config.tables):
@@ -62,7 +61,7 @@ class Tables(wiring.Component):
         super().__init__({
             "bus": In(WriteBus(config)),
             "start": In(1),
-            "layer": In(descriptor_layout(self.FIELDS)),
+            "layer": In(descriptor_layout(TABLE_FIELDS)),
             "busy": Out(1),
             "x": In(data.ArrayLayout(8, config.act_word)),
             "select": In(1),
