@@ -38,7 +38,7 @@ from prunus.flow.simulate import simulate
 from prunus.sim.cache import Cache, default_folder, digest
 
 Array = NDArray[Any]
-RECIPE = 1  # of the training below; a change makes what is in the cache another thing
+RECIPE = 2  # of the training below; a change makes what is in the cache another thing
 HELD = 5000
 MARKS = (40, 60, 100)
 PES = 16
@@ -222,6 +222,7 @@ class Trainer:
                 before, self.data, density,
                 self.training(self.recipe.prune_epochs, self.recipe.rate),
                 teacher=Network(self.dense()), augment=deform, until=0.5, checkpoint=part,
+                criterion="obd", every=150,
                 progress=self.notify, label=f"{self.recipe.name}: pruning to {density:.1%}",
             )  # fmt: skip
 

@@ -54,7 +54,7 @@ class Settings:
     bits: int | None = None
     tolerance: float = 0.03
     stochastic: bool = False
-    criterion: str = "magnitude"
+    criterion: str = "obd"
     schedule: str = "cubic"
     densities: str = "rank"
     group: float = 0.0

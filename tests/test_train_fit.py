@@ -112,15 +112,15 @@ def test_a_teacher_is_followed(data):
     assert distance(1.0) < distance(0.0)
 
 
-@pytest.mark.parametrize("name", ["l1", "group"])
-def test_penalties_shrink_weights(data, name):
+@pytest.mark.parametrize("name, value", [("l1", 1e-3), ("group", 1e-3), ("decay", 2.0)])
+def test_penalties_shrink_weights(data, name, value):
     def size(**more):
         network = Network(mlp(16))
         fit(network, data, Training(epochs=4, rate=4e-3, **more))
         weight = network.parts[0].weight.detach()
         return float(weight.abs().sum() if name == "l1" else weight.norm(dim=1).sum())
 
-    assert size(**{name: 1e-3}) < 0.8 * size()
+    assert size(**{name: value}) < 0.8 * size()
 
 
 def test_one_output_is_two_classes(data):

@@ -161,7 +161,7 @@ def test_pruning_while_training(trained, data, schedule, scope):
 
 def test_weights_come_back_while_the_mask_is_open(trained):
     network = Network(trained)
-    gradual = Gradual(network, 0.3)
+    gradual = Gradual(network, 0.3, regrow=True)
     gradual.apply(0.5)
     part = network.parts[0]
     assert part.regrow and not part.mask.all()
@@ -185,7 +185,8 @@ def test_interrupted_pruning_resumes(trained, data, tmp_path, epoch, criterion):
 
     def pruned(interrupt, checkpoint=None):
         network = Network(trained)
-        gradual = Gradual(network, 0.1, scope="network", criterion=criterion, data=data, every=5)
+        gradual = Gradual(network, 0.1, scope="network", criterion=criterion, data=data, every=5,
+                          regrow=criterion == "magnitude")  # fmt: skip
 
         def step(done, of):
             if interrupt and done == epoch * of // 4 + 2:

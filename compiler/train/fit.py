@@ -1,4 +1,4 @@
-"""The training loop: Adam, early stopping on held-out data, a teacher, checkpoints."""
+"""The training loop: AdamW, early stopping on held-out data, a teacher, checkpoints."""
 
 import copy
 import math
@@ -33,17 +33,20 @@ class TrainingError(ValueError):
 class Training:
     """How to train.
 
-    ``rate`` falls along a cosine to ``rate_end`` of it. ``patience``: epochs without a better
-    held-out result before it ends; None: never. ``l1`` weighs the sum of all magnitudes (LASSO),
-    ``group`` that of the norms of whole rows and columns (group LASSO). Where there is a teacher,
-    its outputs at ``temperature`` count ``taught`` of the loss, the labels the rest.
-    ``threads``: of PyTorch; results are repeatable with one.
+    ``rate`` falls along a cosine to ``rate_end`` of it. ``decay`` takes that share of every weight
+    in each step, times the rate: weights that nothing needs, such as those of pixels that are
+    always zero, must not stay as large as they began if pruning goes by magnitude.
+    ``patience``: epochs without a better held-out result before it ends; None: never. ``l1``
+    weighs the sum of all magnitudes (LASSO), ``group`` that of the norms of whole rows and columns
+    (group LASSO). Where there is a teacher, its outputs at ``temperature`` count ``taught`` of the
+    loss, the labels the rest. ``threads``: of PyTorch; results are repeatable with one.
     """
 
     epochs: int = 10
     batch: int = 64
     rate: float = 1e-3
     rate_end: float = 0.02
+    decay: float = 0.0
     patience: int | None = None
     l1: float = 0.0
     group: float = 0.0
@@ -61,7 +64,7 @@ class Training:
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} must be positive, not {value!r}")
-        for name in ("l1", "group"):
+        for name in ("decay", "l1", "group"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be at least 0, not {value!r}")
@@ -118,7 +121,9 @@ def fit(
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
     batches = max(1, len(x) // training.batch)
     steps = batches * training.epochs
-    optimizer = torch.optim.Adam(network.parameters(), lr=training.rate)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=training.rate, weight_decay=training.decay
+    )
     found, best, first, stale = Fitted(Score(math.inf, math.inf)), None, 0, 0
     key = ""
     if checkpoint is not None:

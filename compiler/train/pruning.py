@@ -92,9 +92,9 @@ def choose_masks(
 class Gradual:
     """Prunes a network while it is trained: masks are chosen anew every ``every`` steps.
 
-    To be called before each step (``each_step`` of :func:`prunus.compiler.train.fit.fit`). Until
-    the density is reached, at ``until`` of all steps, weights that were masked go on being trained
-    and can come back; from then on the mask stands.
+    To be called before each step (``each_step`` of :func:`prunus.compiler.train.fit.fit`). The
+    density is reached at ``until`` of all steps; from then on the mask stands. With ``regrow``,
+    weights that are masked go on being trained until then, and can come back.
 
     Source: Guo et al., "Dynamic network surgery for efficient DNNs", 2016.
     """
@@ -112,6 +112,7 @@ class Gradual:
         until: float = 0.6,
         every: int = 100,
         start: float = 1.0,
+        regrow: bool = False,
     ):
         if schedule not in SCHEDULES:
             raise ValueError(f"schedule must be one of {', '.join(SCHEDULES)}, not {schedule!r}")
@@ -120,7 +121,7 @@ class Gradual:
         self.network, self.density, self.start = network, density, start
         self.criterion, self.scope, self.schedule = criterion, scope, schedule
         self.data, self.pes, self.until, self.every = data, pes, until, every
-        self.settled = self.begun = False
+        self.settled, self.begun, self.regrow = False, False, regrow
 
     def __call__(self, done: int, of: int) -> None:
         if not self.begun and done:
@@ -140,7 +141,7 @@ class Gradual:
         self.settled = share >= 1
         names = self.density if isinstance(self.density, Mapping) else self.network.layers
         for name in names:
-            self.network.layers[name].regrow = not self.settled
+            self.network.layers[name].regrow = self.regrow and not self.settled
 
     def apply(self, share: float) -> None:
         """Choose the masks for a share of the way."""
@@ -156,7 +157,7 @@ class Gradual:
         self.settled = share >= 1
         for part in self.network.parts:
             if part.name in masks:
-                part.regrow = not self.settled
+                part.regrow = self.regrow and not self.settled
 
 
 def sensitivity(

@@ -35,7 +35,7 @@ FILE = click.Path(path_type=Path)
     "--bits", type=click.IntRange(1, 8), metavar="B", help="Of all layers; else searched."
 )
 @click.option(
-    "--criterion", type=click.Choice(["magnitude", "obd", "activation"]), default="magnitude",
+    "--criterion", type=click.Choice(["magnitude", "obd", "activation"]), default="obd",
     show_default=True, help="Which weights go first.",
 )  # fmt: skip
 @click.option(
