@@ -1,6 +1,8 @@
 """The whole accelerator."""
 
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth import Cat, Module, ResetInserter, Signal
@@ -146,37 +148,42 @@ class Accelerator(wiring.Component):
             ]
 
         # One engine runs at a time. Its are the sums, and the reads of the activation memory, which
-        # is the host's while nothing runs; there are none of either in the cycle of its start.
-        running = Signal(range(max(2, len(built))), reset_less=True)
-        with m.Switch(sequencer.layer.op):
-            for n, ops in enumerate(engines(config).values()):
-                with m.Case(*(op.value for op in ops)):
-                    m.d.sync += running.eq(n)
-        m.d.comb += vector.sums.valid.eq(Cat(e.sums.valid for e in built.values()).any())
-        with m.Switch(running):
-            for n, (name, engine) in enumerate(built.items()):
-                with m.Default() if n == len(built) - 1 else m.Case(n):
-                    m.d.comb += vector.sums.p.eq(engine.sums.p)
-                    with m.If(sequencer.busy):
-                        m.d.comb += [
-                            activations.r_addr.eq(engine.r_addr),
-                            activations.r_en.eq(engine.r_en),
-                        ]
-                        if name == "systolic":
-                            m.d.comb += activations.r_offset.eq(engine.r_offset)
+        # is the host's while nothing runs. There are none of either in the cycle of its start, nor
+        # for some more where the host is concerned: whose turn it is comes from registers.
+        turns = {}
+        for name, ops in engines(config).items():
+            turns[name] = Signal(name=f"turn_{name}")
+            mine = Cat(sequencer.layer.op == op.value for op in ops).any()
+            m.d.sync += turns[name].eq(sequencer.busy & mine)
+        hosts = Signal(init=1)
+        m.d.sync += hosts.eq(~sequencer.busy)
+
+        def either(*choices):
+            """Of (turn, value) the value whose turn it is; at most one."""
+            chosen = [value & turn.replicate(len(value)) for turn, value in choices]
+            return reduce(or_, chosen)
+
+        readers = [(hosts, host), *((turns[name], engine) for name, engine in built.items())]
+        m.d.comb += [
+            vector.sums.valid.eq(Cat(e.sums.valid for e in built.values()).any()),
+            vector.sums.p.eq(
+                either(*((turns[name], e.sums.p.as_value()) for name, e in built.items()))
+            ),
+            activations.r_addr.eq(either(*((turn, unit.r_addr) for turn, unit in readers))),
+            activations.r_en.eq(either(*((turn, unit.r_en) for turn, unit in readers))),
+        ]
+        if "systolic" in built:
+            systolic = built["systolic"]
+            m.d.comb += [
+                activations.r_offset.eq(either((turns["systolic"], systolic.r_offset))),
+                activations.r_next.eq(systolic.r_next),
+            ]
         for unit in (host, *built.values()):
             m.d.comb += unit.r_data.eq(activations.r_data)
-        with m.If(~sequencer.busy):
-            m.d.comb += [activations.r_addr.eq(host.r_addr), activations.r_en.eq(host.r_en)]
-        for unit in (host, vector):
-            enable = unit.w_en & (sequencer.busy if unit is vector else ~sequencer.busy)
-            with m.If(enable):
-                m.d.comb += [
-                    activations.w_addr.eq(unit.w_addr),
-                    activations.w_group.eq(unit.w_group),
-                    activations.w_data.eq(unit.w_data),
-                    activations.w_en.eq(1),
-                ]
+        for name in ("w_addr", "w_group", "w_data", "w_en"):
+            writers = ((hosts, host), (~hosts, vector))
+            value = either(*((turn, getattr(unit, name)) for turn, unit in writers))
+            m.d.comb += getattr(activations, name).eq(value)
 
         if config.trace:
             # A write's layer is that of the cycle in front of it: the events are as late.

@@ -18,15 +18,19 @@ class Activations(wiring.Component):
 
     With a systolic array any ``act_word`` bytes can be read: those from byte ``r_offset`` of word
     ``r_addr`` on. They are not turned: byte b of what is read is byte b of a word, of ``r_addr``
-    where ``b >= r_offset`` and of the next word where it is below.
+    where ``b >= r_offset`` and of ``r_next``, the word behind it, where it is below. Then it also
+    is written a cycle later: it has many blocks, and they are far.
     """
 
     def __init__(self, config: Config):
         self.config = config
-        offset = {"r_offset": In(bits_for(config.act_word - 1))} if config.columns else {}
+        offset = {
+            "r_offset": In(bits_for(config.act_word - 1)),
+            "r_next": In(range(config.act_depth)),
+        }
         super().__init__({
             "r_addr": In(range(config.act_depth)),
-            **offset,
+            **(offset if config.columns else {}),
             "r_en": In(1),
             "r_data": Out(8 * config.act_word),
             "w_addr": In(range(config.act_depth)),
@@ -40,22 +44,28 @@ class Activations(wiring.Component):
         config = self.config
         # Banks of a byte where they are read at different words, of a lane group elsewhere.
         width = 8 if config.columns else 8 * config.lanes
-        next_word = Signal.like(self.r_addr)
-        m.d.comb += next_word.eq(self.r_addr + 1)
+        write = Cat(self.w_en, self.w_addr, self.w_group, self.w_data)
+        if config.columns:
+            late = Signal(len(write), reset_less=True)
+            m.d.sync += late.eq(write)
+            write = late
+        w_en, rest = write[0], write[1:]
+        w_addr, rest = rest[: len(self.w_addr)], rest[len(self.w_addr) :]
+        w_group, w_data = rest[: len(self.w_group)], rest[len(self.w_group) :]
         words = []
         for n in range(8 * config.act_word // width):
             bank = Bank(width=width, depth=config.act_depth)
             group, low = divmod(n * width, 8 * config.lanes)
             r_addr = (
-                Mux(n < self.r_offset, next_word, self.r_addr) if config.columns else self.r_addr
+                Mux(n < self.r_offset, self.r_next, self.r_addr) if config.columns else self.r_addr
             )
             m.submodules[f"{'byte' if config.columns else 'group'}_{n}"] = bank
             m.d.comb += [
                 bank.r_addr.eq(r_addr),
                 bank.r_en.eq(self.r_en),
-                bank.w_addr.eq(self.w_addr),
-                bank.w_data.eq(self.w_data[low : low + width]),
-                bank.w_en.eq(self.w_en & (self.w_group == group)),
+                bank.w_addr.eq(w_addr),
+                bank.w_data.eq(w_data[low : low + width]),
+                bank.w_en.eq(w_en & (w_group == group)),
             ]
             words.append(bank.r_data)
         m.d.comb += self.r_data.eq(Cat(*words))

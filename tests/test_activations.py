@@ -40,11 +40,13 @@ def test_reads_bytes_from_any_address(shape, depth):
             ctx.set(dut.w_data, int.from_bytes(contents[n * lanes :][:lanes].tobytes(), "little"))
             await ctx.tick()
         ctx.set(dut.w_en, 0)
+        await ctx.tick()
         for start in starts:
             address, offset = divmod(start, size)
             ctx.set(dut.r_addr, address)
             if config.columns:
                 ctx.set(dut.r_offset, offset)
+                ctx.set(dut.r_next, (address + 1) % depth)
             ctx.set(dut.r_en, 1)
             await ctx.tick()
             # It holds, whatever the address is.

@@ -165,8 +165,8 @@ def test_cycles_of_a_weight():
         layer_image(config, codes[:, :50], present[:, :50]),
         layer_image(config, codes, present),
     )
-    assert whole.cycles - half.cycles == 3 * 4 * 50 * 3
-    assert sparse.cycles - sparse_half.cycles == (6 + 1) * 4 * 50  # an entry, and its column
+    assert whole.cycles - half.cycles == 4 * 4 * 50 * 3
+    assert sparse.cycles - sparse_half.cycles == 8 * 4 * 50  # an entry; its column ends meanwhile
 
 
 def test_image_id_is_of_all_crcs():

@@ -1,6 +1,6 @@
 """Bits of a section, from bytes."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,8 +16,8 @@ class BitReader(wiring.Component):
     can be looked at, their value is undefined; consuming one is an ``overrun``, so a section that
     is too short ends in an error and cannot hang.
 
-    A byte can be seen in the second cycle after its transfer. Sustains 8 bits consumed a cycle;
-    `width` bits every other cycle where bytes arrive as fast.
+    A byte can be seen in the second cycle after its transfer. Sustains `width` bits consumed every
+    other cycle, where bytes arrive as fast.
 
     Parameters
     ----------
@@ -65,15 +65,14 @@ class BitReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Bytes under the window at any offset in the first, and ahead of them what one cycle may
-        # consume, and one more.
+        # Bytes under the window at any offset in the first, and one ahead of them.
         needed = (7 + self.width + 7) // 8
         furthest = 7 + self.width
-        size = needed + furthest // 8 + 1
+        size = needed + 1
         held = [Signal(8, name=f"held_{n}", reset_less=True) for n in range(size)]
         count = Signal(range(size + 1))
-        # Where the window begins. What was consumed is added here, and dropped in the next cycle:
-        # so that the way from what was found in the window to the next window is short.
+        # Where the window begins. What was consumed is added here, whole bytes are dropped in the
+        # next cycle, and then the window is right again: each of these steps is short.
         position = Signal(range(furthest + 1))
         offset = position[:3]
         drop = position[3:]
@@ -95,11 +94,10 @@ class BitReader(wiring.Component):
             m.d.sync += to_come.eq(to_come + 1)
 
         # The window, by a shifter that keeps only what its next stages can reach.
-        bits = Cat(*reversed(held))
-        for stage in reversed(range(len(position))):
+        bits = Cat(*reversed(held[:needed]))
+        for stage in reversed(range(len(offset))):
             reach = self.width + (1 << stage) - 1
-            moved = bits[: -(1 << stage)] if len(bits) > 1 << stage else bits[:0]
-            bits = Mux(position[stage], _top(moved, reach), _top(bits, reach))
+            bits = Mux(offset[stage], bits[: -(1 << stage)][-reach:], bits[-reach:])
         m.d.comb += [
             kept.eq(count - drop),
             self.window.eq(bits),
@@ -108,9 +106,9 @@ class BitReader(wiring.Component):
         ]
         m.d.sync += [position.eq(offset + Mux(self.consume, self.amount, 0))]
         m.d.sync += count.eq(kept + transfer)
-        # Decided a cycle ahead, as if all that can be consumed were: much hangs on it.
-        left = Mux(self.consume, needed + furthest // 8, needed)
-        m.d.sync += self.ready.eq(((kept >= left) | self.ended) & ~self.open & ~self.skip)
+        # From a register, as much hangs on it.
+        enough = (kept >= needed) | self.ended
+        m.d.sync += self.ready.eq(enough & ~self.consume & ~self.open & ~self.skip)
         with m.Switch(drop):
             for dropped in range(furthest // 8 + 1):
                 with m.Case(dropped):
@@ -123,9 +121,3 @@ class BitReader(wiring.Component):
         with m.If(self.open | self.skip):
             m.d.sync += [count.eq(0), position.eq(0)]
         return m
-
-
-def _top(bits, count):
-    """The first `count` bits, with zeros behind them where there are fewer."""
-    missing = max(0, count - len(bits))
-    return Cat(Const(0, missing), bits)[-count:]

@@ -61,8 +61,9 @@ class Feeder(wiring.Component):
         A tile of weights is taken.
     claim, again : Out(1)
         With it a bank of accumulators; it is the last before the layer's first.
-    r_addr, r_offset, r_en, r_data
-        Activation memory, the ``act_word`` bytes from byte ``r_offset`` of word ``r_addr`` on.
+    r_addr, r_next, r_offset, r_en, r_data
+        Activation memory, the ``act_word`` bytes from byte ``r_offset`` of word ``r_addr`` on;
+        ``r_next`` is the word behind it.
         Byte i of them is byte ``(i + r_offset) % act_word`` of ``r_data``, which arrives the cycle
         after ``r_en``.
     a : Out(act_word int8)
@@ -87,6 +88,7 @@ class Feeder(wiring.Component):
             "claim": Out(1),
             "again": Out(1),
             "r_addr": Out(bits_for(config.act_depth - 1)),
+            "r_next": Out(bits_for(config.act_depth - 1)),
             "r_offset": Out(bits_for(word - 1)),
             "r_en": Out(1),
             "r_data": In(8 * word),
@@ -319,6 +321,7 @@ class Feeder(wiring.Component):
         # Stage 2: where to read; how far from the window's begin to that of the line, and to its
         # end. Stage 3: which of those are inside of the window.
         s2_address = register("s2_address", byte_bits)
+        s2_next = register("s2_next", byte_bits - word_bits)
         s2_begin = register("s2_begin", signed(byte_bits + 3))
         s2_end = register("s2_end", signed(byte_bits + 3))
         s2_inside = register("s2_inside", 1)
@@ -326,6 +329,7 @@ class Feeder(wiring.Component):
         s3_end = register("s3_end", word_bits + 1)
         m.d.sync += [
             s2_address.eq(s1_line + s1_x),
+            s2_next.eq((s1_line + s1_x + word)[word_bits:]),
             s2_begin.eq(-s1_x),
             s2_end.eq(layer.line_bytes[: byte_bits + 1] - s1_x),
             s2_inside.eq((s1_y >= 0) & (s1_y < layer.in_height)),
@@ -341,6 +345,7 @@ class Feeder(wiring.Component):
         ]
         m.d.comb += [
             self.r_addr.eq(s2_address[word_bits:]),
+            self.r_next.eq(s2_next),
             self.r_offset.eq(s2_address[:word_bits]),
             self.r_en.eq(s2_valid),
         ]

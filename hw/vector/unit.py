@@ -143,7 +143,9 @@ class VectorUnit(wiring.Component):
         w_data = Signal(len(self.w_data), reset_less=True)
         m.d.sync += w_data.eq(Cat(*outputs))
         uses_layer = Signal()
-        m.d.sync += uses_layer.eq(self.sums.valid | valid[:-3].any())
+        # The last write is in place when the next layer reads, also where it is made a cycle later.
+        earlier = 2 if config.columns else 3
+        m.d.sync += uses_layer.eq(self.sums.valid | valid[:-earlier].any())
         m.d.comb += [
             Cat(self.w_group[: (config.groups - 1).bit_length()], self.w_addr).eq(place),
             self.w_data.eq(w_data),
