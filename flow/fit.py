@@ -12,7 +12,7 @@ from prunus.compiler.plan import Options, plan
 
 __all__ = ["FitError", "choose_options"]
 
-SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 128)
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64)
 LANES = (1, 2, 4, 8)
 WORDS = (2, 4, 8, 16)  # of activations, where there is a systolic array
 # On the smallest parts everything beside the engines is kept as small as it goes.

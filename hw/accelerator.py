@@ -175,7 +175,7 @@ class Accelerator(wiring.Component):
         if "systolic" in built:
             systolic = built["systolic"]
             m.d.comb += [
-                activations.r_offset.eq(either((turns["systolic"], systolic.r_offset))),
+                activations.r_ahead.eq(either((turns["systolic"], systolic.r_ahead))),
                 activations.r_next.eq(systolic.r_next),
             ]
         for unit in (host, *built.values()):

@@ -18,14 +18,15 @@ class Activations(wiring.Component):
 
     With a systolic array any ``act_word`` bytes can be read: those from byte ``r_offset`` of word
     ``r_addr`` on. They are not turned: byte b of what is read is byte b of a word, of ``r_addr``
-    where ``b >= r_offset`` and of ``r_next``, the word behind it, where it is below. Then it also
-    is written a cycle later: it has many blocks, and they are far.
+    where ``b >= r_offset`` and of ``r_next``, the word behind it, where it is below: ``r_ahead``
+    says for each byte whether it is. Then it also is written a cycle later: it has many blocks,
+    and they are far.
     """
 
     def __init__(self, config: Config):
         self.config = config
         offset = {
-            "r_offset": In(bits_for(config.act_word - 1)),
+            "r_ahead": In(config.act_word),
             "r_next": In(range(config.act_depth)),
         }
         super().__init__({
@@ -57,7 +58,7 @@ class Activations(wiring.Component):
             bank = Bank(width=width, depth=config.act_depth)
             group, low = divmod(n * width, 8 * config.lanes)
             r_addr = (
-                Mux(n < self.r_offset, self.r_next, self.r_addr) if config.columns else self.r_addr
+                Mux(self.r_ahead[n], self.r_next, self.r_addr) if config.columns else self.r_addr
             )
             m.submodules[f"{'byte' if config.columns else 'group'}_{n}"] = bank
             m.d.comb += [

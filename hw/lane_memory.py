@@ -59,14 +59,15 @@ class LaneMemory(wiring.Component):
         mine = Signal()
         lane = Signal(bits_for(lanes - 1), reset_less=True)
         value = Signal(self.width, reset_less=True)
-        m.d.sync += [
-            mine.eq(self.bus.valid & (self.bus.target == self.target)),
-            lane.eq(self.bus.unit),
-            value.eq(self.bus.data[self.low : self.low + self.width]),
-            w_addr_0.eq(self.bus.address),
-            w_en.eq(mine),
-            w_addr.eq(w_addr_0),
-        ]
+        chosen = self.bus.valid & (self.bus.target == self.target)
+        m.d.sync += [mine.eq(chosen), w_en.eq(mine), w_addr.eq(w_addr_0)]
+        # With an enable, or synthesis takes the registers of another memory for these.
+        with m.If(chosen):
+            m.d.sync += [
+                lane.eq(self.bus.unit),
+                value.eq(self.bus.data[self.low : self.low + self.width]),
+                w_addr_0.eq(self.bus.address),
+            ]
         with m.If(mine):
             m.d.sync += word[lane].eq(value)
         m.d.comb += [

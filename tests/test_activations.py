@@ -45,7 +45,7 @@ def test_reads_bytes_from_any_address(shape, depth):
             address, offset = divmod(start, size)
             ctx.set(dut.r_addr, address)
             if config.columns:
-                ctx.set(dut.r_offset, offset)
+                ctx.set(dut.r_ahead, (1 << offset) - 1)
                 ctx.set(dut.r_next, (address + 1) % depth)
             ctx.set(dut.r_en, 1)
             await ctx.tick()

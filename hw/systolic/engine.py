@@ -40,7 +40,7 @@ class SystolicEngine(wiring.Component):
         Begin a layer; only while ``done``.
     layer : In(descriptor_layout(ENGINE_FIELDS))
         Stable from ``start`` until ``done``.
-    r_addr, r_next, r_offset, r_en, r_data
+    r_addr, r_next, r_ahead, r_offset, r_en, r_data
         Activation memory, as :class:`.feeder.Feeder` has it.
     sums : Out
         ``valid``, and the accumulators ``p`` (beat_layout), without the bias; never stalled.
@@ -60,6 +60,7 @@ class SystolicEngine(wiring.Component):
             "layer": In(descriptor_layout(ENGINE_FIELDS)),
             "r_addr": Out(bits_for(config.act_depth - 1)),
             "r_next": Out(bits_for(config.act_depth - 1)),
+            "r_ahead": Out(config.act_word),
             "r_offset": Out(bits_for(config.act_word - 1)),
             "r_en": Out(1),
             "r_data": In(8 * config.act_word),
@@ -124,6 +125,7 @@ class SystolicEngine(wiring.Component):
                 array.swap.eq(feeder.tag.swap),
                 self.r_addr.eq(feeder.r_addr),
                 self.r_next.eq(feeder.r_next),
+                self.r_ahead.eq(feeder.r_ahead),
                 self.r_offset.eq(feeder.r_offset),
                 self.r_en.eq(feeder.r_en),
                 self.computed.eq(feeder.tag.valid & feeder.tag.final),
@@ -166,6 +168,7 @@ class SystolicEngine(wiring.Component):
             *(delay.i[name].eq(lines.tag[name]) for name in place.members),
             self.r_addr.eq(Mux(still, lines.r_addr, feeder.r_addr)),
             self.r_next.eq(feeder.r_next),
+            self.r_ahead.eq(feeder.r_ahead & ~still.replicate(len(self.r_ahead))),
             self.r_offset.eq(Mux(still, 0, feeder.r_offset)),
             self.r_en.eq(feeder.r_en | lines.r_en),
             self.computed.eq((feeder.tag.valid & feeder.tag.final) | (running & lines.done)),

@@ -63,7 +63,7 @@ class Feeder(wiring.Component):
         With it a bank of accumulators; it is the last before the layer's first.
     r_addr, r_next, r_offset, r_en, r_data
         Activation memory, the ``act_word`` bytes from byte ``r_offset`` of word ``r_addr`` on;
-        ``r_next`` is the word behind it.
+        ``r_next`` is the word behind it, and ``r_ahead`` says which bytes of a word are that one's.
         Byte i of them is byte ``(i + r_offset) % act_word`` of ``r_data``, which arrives the cycle
         after ``r_en``.
     a : Out(act_word int8)
@@ -90,6 +90,7 @@ class Feeder(wiring.Component):
             "r_addr": Out(bits_for(config.act_depth - 1)),
             "r_next": Out(bits_for(config.act_depth - 1)),
             "r_offset": Out(bits_for(word - 1)),
+            "r_ahead": Out(word),
             "r_en": Out(1),
             "r_data": In(8 * word),
             "a": Out(data.ArrayLayout(signed(8), word)),
@@ -322,6 +323,8 @@ class Feeder(wiring.Component):
         # end. Stage 3: which of those are inside of the window.
         s2_address = register("s2_address", byte_bits)
         s2_next = register("s2_next", byte_bits - word_bits)
+        s2_ahead = register("s2_ahead", word)
+        s1_offset = (s1_line + s1_x)[:word_bits]
         s2_begin = register("s2_begin", signed(byte_bits + 3))
         s2_end = register("s2_end", signed(byte_bits + 3))
         s2_inside = register("s2_inside", 1)
@@ -330,6 +333,7 @@ class Feeder(wiring.Component):
         m.d.sync += [
             s2_address.eq(s1_line + s1_x),
             s2_next.eq((s1_line + s1_x + word)[word_bits:]),
+            s2_ahead.eq(Cat(s1_offset > n for n in range(word))),
             s2_begin.eq(-s1_x),
             s2_end.eq(layer.line_bytes[: byte_bits + 1] - s1_x),
             s2_inside.eq((s1_y >= 0) & (s1_y < layer.in_height)),
@@ -346,6 +350,7 @@ class Feeder(wiring.Component):
         m.d.comb += [
             self.r_addr.eq(s2_address[word_bits:]),
             self.r_next.eq(s2_next),
+            self.r_ahead.eq(s2_ahead),
             self.r_offset.eq(s2_address[:word_bits]),
             self.r_en.eq(s2_valid),
         ]

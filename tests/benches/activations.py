@@ -15,12 +15,12 @@ async def reads_what_was_written(dut, gap, stall):
     groups = len(dut.r_data) // width
     depth = 1 << len(dut.r_addr)
     size = len(dut.r_data) // 8
-    w_group, r_offset = getattr(dut, "w_group", None), getattr(dut, "r_offset", None)
+    w_group, r_ahead = getattr(dut, "w_group", None), getattr(dut, "r_ahead", None)
     for port in (dut.r_en, dut.w_en):
         port.value = 0
     await start(dut)
     rows = {}
-    expected = None
+    expected = written = None
     fresh = [(row, group) for row in range(depth) for group in range(groups)]
     for _ in range(1500):
         # Everything is written once; then any place, but not the row that is being read.
@@ -32,12 +32,16 @@ async def reads_what_was_written(dut, gap, stall):
         if w_group is not None:
             w_group.value = group
         address = rng.randrange(depth)
-        offset = 0 if r_offset is None else rng.randrange(size) if address < depth - 1 else 0
+        offset = 0 if r_ahead is None else rng.randrange(size) if address < depth - 1 else 0
         touched = {address, address + (offset > 0)}
-        reads = reads and not fresh and not (writes and row in touched)
+        # Where words can be read from any byte on, they are written a cycle later.
+        now = row if writes else None
+        reads = reads and not fresh and (now if r_ahead is None else written) not in touched
+        written = now
         dut.r_en.value, dut.r_addr.value = reads, address
-        if r_offset is not None:
-            r_offset.value = offset
+        if r_ahead is not None:
+            r_ahead.value = (1 << offset) - 1
+            dut.r_next.value = (address + 1) % depth
         await RisingEdge(dut.clk)
         assert expected is None or dut.r_data.value == expected
         if reads:
