@@ -12,9 +12,10 @@ from prunus.compiler.plan import Options, plan
 
 __all__ = ["FitError", "choose_options"]
 
-SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64)
+SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64, 72, 80)  # more are slow to route
 LANES = (1, 2, 4, 8)
 WORDS = (2, 4, 8, 16)  # of activations, where there is a systolic array
+WORTH = 1.05  # times the fewest cycles: a smaller accelerator is worth it, as its clock is faster
 # On the smallest parts everything beside the engines is kept as small as it goes.
 SMALL: dict[str, Any] = {"queue_depth": 1, "huffman_bits": 8, "frame_bytes": 64}
 
@@ -24,7 +25,7 @@ class FitError(ValueError):
 
 
 def choose_options(core: Graph, board: Board, options: Options | None = None) -> Options:
-    """Options for the fastest accelerator that fits; of equals, the smallest.
+    """Options for the fastest accelerator that fits; of those nearly as fast, the least full.
 
     ``options`` fixes what the user asked for beside the sizes of the engines.
 
@@ -34,22 +35,23 @@ def choose_options(core: Graph, board: Board, options: Options | None = None) ->
         With the smallest accelerator's shortfall, and the board that would take it.
     """
     asked = options or Options()
-    best: tuple[int, Options] | None = None
+    fitting: list[tuple[int, float, Options]] = []  # cycles, how full the board gets
     problem: dict[str, tuple[int, int]] = {}
     for trial in _trials(core, board, asked):
         try:
             placed = plan(core, trial)
         except ValueError:  # these sizes do not go together, or are too small for a layer
             continue
-        missing = shortfall(board, estimate(board, placed.config, 0))
+        used = estimate(board, placed.config, 0)
+        missing = shortfall(board, used)
         problem = problem or missing  # the smallest accelerator's
-        if missing:
-            continue
-        if best is None or placed.cycles < best[0]:
-            best = placed.cycles, trial
-    if best is None:
+        if not missing:
+            full = max(n / board.limits[kind] for kind, n in used.items() if n)
+            fitting.append((placed.cycles, full, trial))
+    if not fitting:
         raise FitError(_explain(core, board, asked, problem))
-    return best[1]
+    enough = WORTH * min(cycles for cycles, *_ in fitting)
+    return min((trial for trial in fitting if trial[0] <= enough), key=lambda trial: trial[1])[2]
 
 
 def _trials(core: Graph, board: Board, asked: Options) -> Iterator[Options]:

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -179,14 +179,21 @@ class EieArray(wiring.Component):
             ]
 
         # Back from them. What was sent last may not show in `room` yet: as much must be free.
+        # Whether the `unseen` ones fit comes from registers; `send` is late in the cycle.
         steps = pes[0].steps
         under_way = Signal(steps[-1] - 1)  # in each of the last cycles
         unseen = Signal(range(steps[-1]))
+        fits = Signal(len(steps), init=-1)  # unseen < step, for each
+        seen = under_way[-1]
+
+        def follow(register, more, same, fewer):
+            m.d.sync += register.eq(Mux(send, Mux(seen, same, more), Mux(seen, fewer, same)))
+
         m.d.sync += under_way.eq(Cat(send, under_way))
-        m.d.sync += unseen.eq(unseen + send - under_way[-1])
+        follow(unseen, unseen + 1, unseen, unseen - 1)
+        follow(fits, *(Cat(unseen + n < step for step in steps) for n in (1, 0, -1)))
         room = [
-            all_of(m, f"room_{step}", [pe.room[i] for pe in pes], self.levels_back)
-            & (unseen < step)
+            all_of(m, f"room_{step}", [pe.room[i] for pe in pes], self.levels_back) & fits[i]
             for i, step in enumerate(steps)
         ]
         m.d.comb += may_send.eq(Cat(room).any())

@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from ..skid import SkidBuffer
 from .layer import broadcast_layout, layer_layout
 
 __all__ = ["Scanner"]
@@ -157,13 +158,23 @@ class Scanner(wiring.Component):
             with m.Elif(taken):
                 m.d.sync += place.eq(places[min(n + 1, WAITING - 1)])
 
-        # Word 0: which bytes count. It leaves at once where none does.
+        # One or two words wait with their first byte already found: `chosen` is the byte to emit,
+        # `rest` those after it, `last` says that there are none.
+        found_layout = data.StructLayout({
+            "word": data.ArrayLayout(signed(8), word),
+            "chosen": word,
+            "rest": word,
+            "last": 1,
+            "base": address_shape,
+        })  # fmt: skip
+        m.submodules.found = found = SkidBuffer(found_layout)
+
+        # Word 0: which bytes count. It leaves while a place is empty, and is gone if none does.
         w0_valid = Signal()
         w0_word = register("w0_word", data.ArrayLayout(signed(8), word))
         w0_mask = register("w0_mask", word)
         w0_base = register("w0_base", address_shape)
-        w1_free = Signal()
-        m.d.comb += w0_free.eq(~w0_valid | ~w0_mask.any() | w1_free)
+        m.d.comb += w0_free.eq(~w0_valid | found.i.ready)
         with m.If(w0_free):
             differs = Cat(
                 head.word.word_select(i, 8) != layer.in_zero.as_unsigned() for i in range(word)
@@ -175,47 +186,28 @@ class Scanner(wiring.Component):
                 w0_base.eq(head.base),
             ]
 
-        # Word 1 waits, with its first byte already found; word 2 is at work. `chosen` is the byte
-        # to emit, `rest` those after it, `last` says that there are none.
-        w1_valid, w2_valid = Signal(), Signal()
-        w1, w2 = (
-            Signal(
-                data.StructLayout({
-                    "word": data.ArrayLayout(signed(8), word),
-                    "chosen": word,
-                    "rest": word,
-                    "last": 1,
-                    "base": address_shape,
-                }),
-                name=name,
-                reset_less=True,
-            )
-            for name in ("w1", "w2")
-        )  # fmt: skip
+        # Word 2, at work.
+        w2_valid = Signal()
+        w2 = register("w2", found_layout)
         advance = Signal()  # of everything behind word 2
-        w2_free = Signal()
+        first = lowest(w0_mask)
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
-            w2_free.eq(~w2_valid | (advance & w2.last)),
-            w1_free.eq(~w1_valid | w2_free),
+            found.i.valid.eq(w0_valid & w0_mask.any()),
+            found.i.p.word.eq(w0_word),
+            found.i.p.chosen.eq(first),
+            found.i.p.rest.eq(w0_mask & ~first),
+            found.i.p.last.eq(at_most_one(w0_mask)),
+            found.i.p.base.eq(w0_base),
+            found.o.ready.eq(~w2_valid | (advance & w2.last)),
         ]
-        with m.If(w1_free):
-            first = lowest(w0_mask)
-            m.d.sync += [
-                w1_valid.eq(w0_valid & w0_mask.any()),
-                w1.word.eq(w0_word),
-                w1.chosen.eq(first),
-                w1.rest.eq(w0_mask & ~first),
-                w1.last.eq(at_most_one(w0_mask)),
-                w1.base.eq(w0_base),
-            ]
-        with m.If(w2_free):
-            m.d.sync += [w2_valid.eq(w1_valid), w2.eq(w1)]
+        with m.If(found.o.ready):
+            m.d.sync += [w2_valid.eq(found.o.valid), w2.eq(found.o.p)]
         with m.Elif(advance):
-            first = lowest(w2.rest)
+            following = lowest(w2.rest)
             m.d.sync += [
-                w2.chosen.eq(first),
-                w2.rest.eq(w2.rest & ~first),
+                w2.chosen.eq(following),
+                w2.rest.eq(w2.rest & ~following),
                 w2.last.eq(at_most_one(w2.rest)),
             ]
 
@@ -255,7 +247,7 @@ class Scanner(wiring.Component):
                 | r_valid
                 | waiting.any()
                 | w0_valid
-                | w1_valid
+                | found.o.valid
                 | w2_valid
                 | s1_valid
                 | s2_valid
