@@ -1,6 +1,6 @@
 """Where the results of a Winograd unit go."""
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,9 +20,9 @@ EMITTER_FIELDS = (
 class Emitter(wiring.Component):
     """Makes beats of ``lanes`` channels out of the pixels of ``filters`` channels at a time.
 
-    A tile's groups of filters come one after the other, each as ``outputs ** 2`` pixels in as many
-    cycles, line by line. Those that do not fill the lanes yet wait in a memory. Pixels outside of
-    the output are dropped.
+    A tile's groups of filters come one after the other, each as ``outputs ** 2`` pixels, line by
+    line, that stay for ``geometry.pace`` cycles each. Those that do not fill the lanes yet wait in
+    a memory. Pixels outside of the output are dropped.
 
     Members
     -------
@@ -37,7 +37,7 @@ class Emitter(wiring.Component):
     sums : Out
         ``valid`` and the beat ``p``.
     final : Out(1)
-        In a cycle in which the last group of the layer begins.
+        In the cycle in which the last group of the layer begins.
     done : Out(1)
         Low from the cycle after ``start`` until the last beat has been presented.
     """
@@ -88,11 +88,17 @@ class Emitter(wiring.Component):
         i, j = Signal(range(step)), Signal(range(step))
         last_i, last_j = Signal(), Signal()
         active, end = Signal(), Signal()
+        again = Signal() if geometry.pace == 2 else Const(1)  # the last cycle of a pixel
+        if geometry.pace == 2:
+            with m.If(active):
+                m.d.sync += again.eq(~again)
+            with m.If(self.start):
+                m.d.sync += again.eq(0)
         m.d.comb += [
             last_i.eq(i == step - 1),
             last_j.eq(j == step - 1),
             active.eq(self.begin | running),
-            end.eq(active & last_i & last_j),
+            end.eq(active & again & last_i & last_j),
             self.final.eq(self.begin & last_group & last_x & last_y),
         ]
         addr, line_addr = register("addr", address), register("line_addr", address)
@@ -107,8 +113,10 @@ class Emitter(wiring.Component):
         with m.If(self.start):
             m.d.sync += [running.eq(0), i.eq(0), j.eq(0)]
         with m.Elif(active):
-            m.d.sync += [running.eq(~end), j.eq(j + 1), addr.eq(addr + layer.out_words)]
-            with m.If(last_j):
+            m.d.sync += running.eq(~end)
+            with m.If(again):
+                m.d.sync += [j.eq(j + 1), addr.eq(addr + layer.out_words)]
+            with m.If(again & last_j):
                 m.d.sync += [i.eq(i + 1), addr.eq(next_line), line_addr.eq(next_line)]
             with m.If(end):
                 m.d.sync += [addr.eq(tile_addr), line_addr.eq(tile_addr)]
@@ -156,6 +164,7 @@ class Emitter(wiring.Component):
             s1.emit.eq(emit),
             s1.valid.eq(
                 active
+                & again
                 & emit
                 & (~last_x | (j <= wide[:step_bits]))
                 & (~last_y | (i <= high[:step_bits]))

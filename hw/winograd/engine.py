@@ -29,8 +29,8 @@ class WinogradEngine(wiring.Component):
     the tile before is worked on. Then for each group of ``filters`` output channels, each pass and
     each input channel, in that order, there is a cycle of products. So a layer takes about
     ``tiles * groups * passes * channels`` cycles, unless it has so few channels that the results of
-    a group, one a cycle, or the inputs of a tile take longer; ``Geometry.cycles`` says it exactly.
-    Equal to :func:`prunus.sim.winograd.winograd_conv_2d`.
+    a group, one every ``geometry.pace`` cycles, or the inputs of a tile take longer;
+    ``Geometry.cycles`` says it exactly. Equal to :func:`prunus.sim.winograd.winograd_conv_2d`.
 
     Weights: a word for each input channel, for each group of filters.
 

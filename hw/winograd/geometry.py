@@ -79,6 +79,16 @@ class Geometry:
         return 2 if self.passes == 1 else 1
 
     @property
+    def pace(self) -> int:
+        """Cycles from a result to the next."""
+        return 1 if self.passes == 1 else 2
+
+    @property
+    def turn(self) -> int:
+        """Cycles that the results of a group take."""
+        return self.pace * self.outputs**2
+
+    @property
     def result_bits(self) -> int:
         return self.scheme.result_bits(self.channels)
 
@@ -116,7 +126,7 @@ class Geometry:
         m = self.outputs
         tiles = -(-height // m) * -(-width // m)
         blocks = -(-outputs // self.filters)
-        group = self.passes * channels + max(0, m * m - channels)
+        group = self.passes * channels + max(0, self.turn - channels)
         parts = -(-channels // act_word) * (self.size // self.columns)
         reading = parts * self.period(act_word)
         # From the claim of a tile's memory until it may be walked through.
@@ -127,9 +137,9 @@ class Geometry:
         for _ in range(tiles):
             begin = max(claim + filling, ends + 1)
             ends = begin + blocks * group - 1
-            free = [free[1], ends - max(0, m * m - channels)]
+            free = [free[1], ends - max(0, self.turn - channels)]
             claim = max(claim + reading + 1, free[0] + 1)
-        return free[1] + self.latency + m * m + 1
+        return free[1] + self.latency + self.turn + 1
 
     def period(self, act_word: int) -> int:
         """Cycles from the first word of some columns to that of the next: they have to be read, and
@@ -153,7 +163,7 @@ class Geometry:
     @property
     def inverse_latency(self) -> int:
         """From the cycle behind the last products of a group to the first of its results."""
-        return 7 + len(self.scheme.pairs) + len(self.powers)
+        return 6 + self.pace + self.pace * len(self.scheme.pairs) + len(self.powers)
 
     @property
     def latency(self) -> int:

@@ -28,7 +28,7 @@ class Walker(wiring.Component):
     """Walks through each tile that is filled: groups of filters, passes, input channels.
 
     There is a channel in every cycle while there are tiles, and room at the begin of a group. But
-    two groups end ``outputs ** 2`` cycles from each other at least.
+    two groups end ``geometry.turn`` cycles from each other at least.
 
     Members
     -------
@@ -63,7 +63,7 @@ class Walker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layer, geometry = self.layer, self.geometry
-        pause = geometry.outputs**2  # cycles from the end of a group to that of the next
+        pause = geometry.turn  # cycles from the end of a group to that of the next
 
         def register(name, shape):
             return Signal(shape, name=name, reset_less=True)
