@@ -9,7 +9,7 @@ from .steps import Sizes
 __all__ = ["best_tile", "conv_cycles", "depthwise_cycles", "matrix_cycles", "window_cycles"]
 
 # Cycles of a descriptor beside its engine's arithmetic and the last drain.
-CONVOLUTION, STREAM, WINDOW = 70, 63, 33
+CONVOLUTION, STREAM, WINDOW = 71, 64, 34
 # From a bank's last product to its first drain, and back, beside the rows of the array.
 EMPTY = 24
 DRAIN = 30  # the same of a pass of the EIE array, whose drain follows

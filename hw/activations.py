@@ -14,13 +14,13 @@ class Activations(wiring.Component):
     """``act_depth`` words of ``act_word`` int8, read a word, written a lane group at a time.
 
     Channel c of a pixel is byte ``c % act_word`` of its word ``c // act_word``; byte 0 is the least
-    significant. Read data is valid one cycle after ``r_en`` and then holds.
+    significant. Read data is valid ``config.read_latency`` cycles after ``r_en``, then holds.
 
     With a systolic array any ``act_word`` bytes can be read: those from byte ``r_offset`` of word
     ``r_addr`` on. They are not turned: byte b of what is read is byte b of a word, of ``r_addr``
     where ``b >= r_offset`` and of ``r_next``, the word behind it, where it is below: ``r_ahead``
-    says for each byte whether it is. Then it also is written a cycle later: it has many blocks,
-    and they are far.
+    says for each byte whether it is. Then there is a register in front of all its ports, as it has
+    many blocks, and they are far: it is written a cycle later, too.
     """
 
     def __init__(self, config: Config):
@@ -50,6 +50,8 @@ class Activations(wiring.Component):
             late = Signal(len(write), reset_less=True)
             m.d.sync += late.eq(write)
             write = late
+            late_r_en = Signal()
+            m.d.sync += late_r_en.eq(self.r_en)
         w_en, rest = write[0], write[1:]
         w_addr, rest = rest[: len(self.w_addr)], rest[len(self.w_addr) :]
         w_group, w_data = rest[: len(self.w_group)], rest[len(self.w_group) :]
@@ -57,13 +59,15 @@ class Activations(wiring.Component):
         for n in range(8 * config.act_word // width):
             bank = Bank(width=width, depth=config.act_depth)
             group, low = divmod(n * width, 8 * config.lanes)
-            r_addr = (
-                Mux(self.r_ahead[n], self.r_next, self.r_addr) if config.columns else self.r_addr
-            )
+            r_addr, r_en = self.r_addr, self.r_en
+            if config.columns:
+                r_addr = Signal(r_addr.shape(), name=f"r_addr_{n}", reset_less=True)
+                r_en = late_r_en
+                m.d.sync += r_addr.eq(Mux(self.r_ahead[n], self.r_next, self.r_addr))
             m.submodules[f"{'byte' if config.columns else 'group'}_{n}"] = bank
             m.d.comb += [
                 bank.r_addr.eq(r_addr),
-                bank.r_en.eq(self.r_en),
+                bank.r_en.eq(r_en),
                 bank.w_addr.eq(w_addr),
                 bank.w_data.eq(w_data[low : low + width]),
                 bank.w_en.eq(w_en & (w_group == group)),

@@ -192,6 +192,11 @@ class Config:
         return self.act_word // self.lanes
 
     @property
+    def read_latency(self) -> int:
+        """Cycles from ``r_en`` of the activation memory to its data."""
+        return 2 if self.columns else 1
+
+    @property
     def tile_outputs(self) -> int:
         """Outputs that the systolic array makes at a time."""
         return 2 * self.columns

@@ -163,15 +163,16 @@ def serve(memory, dut, word):
     """A testbench process that is the activation memory, banked by byte."""
 
     async def process(ctx):
-        ctx.set(dut.r_data, 0x5A)
+        row = 0x5A
         async for _, reset, enable, address, offset in ctx.tick().sample(
             dut.r_en, dut.r_addr, dut.r_offset
         ):
+            ctx.set(dut.r_data, row)
             if enable and not reset:
                 raw = [
                     int(memory[((address + (bank < offset)) * word + bank) % len(memory)]) & 0xFF
                     for bank in range(word)
                 ]
-                ctx.set(dut.r_data, int.from_bytes(bytes(raw), "little"))
+                row = int.from_bytes(bytes(raw), "little")
 
     return process

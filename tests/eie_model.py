@@ -37,10 +37,14 @@ def serve(contents):
     def process(dut):
         async def memory(ctx):
             # What is not held (no read yet, or a row that is not there) is noise too.
-            ctx.set(dut.r_data, 0x5A)
+            row = 0x5A
+            late = [row] * (dut.config.read_latency - 1)
+            ctx.set(dut.r_data, row)
             async for _, reset, enable, address in ctx.tick().sample(dut.r_en, dut.r_addr):
                 if enable and not reset:
-                    ctx.set(dut.r_data, contents.get(address, 0xA5))
+                    row = contents.get(address, 0xA5)
+                late.append(row)
+                ctx.set(dut.r_data, late.pop(0))
 
         return memory
 

@@ -48,10 +48,11 @@ def test_reads_bytes_from_any_address(shape, depth):
                 ctx.set(dut.r_ahead, (1 << offset) - 1)
                 ctx.set(dut.r_next, (address + 1) % depth)
             ctx.set(dut.r_en, 1)
-            await ctx.tick()
-            # It holds, whatever the address is.
-            ctx.set(dut.r_en, 0)
-            ctx.set(dut.r_addr, int(rng.integers(depth)))
+            for _ in range(config.read_latency):
+                await ctx.tick()
+                # It holds, whatever the address is.
+                ctx.set(dut.r_en, 0)
+                ctx.set(dut.r_addr, int(rng.integers(depth)))
             for _ in range(int(rng.integers(1, 3))):
                 raw = ctx.get(dut.r_data).to_bytes(size, "little")
                 turned = [raw[(i + offset) % size] for i in range(size)]

@@ -90,26 +90,27 @@ def test_extreme_values(zero):
     assert 255 in {abs(v) for _, v, _ in emitted}
 
 
-@pytest.mark.parametrize("word", [1, 4, 16])
-def test_one_a_cycle(word):
+@pytest.mark.parametrize(("word", "columns"), [(1, 0), (4, 0), (16, 0), (2, 1), (4, 1)])
+def test_one_a_cycle(word, columns):
     """No gap between words that hold at least one; words without cost a cycle each, or none."""
-    config = small(act_word=word, act_depth=256, pointer_depth=2048)
+    config = small(act_word=word, columns=columns, act_depth=256, pointer_depth=2048)
     full = np.ones(8 * word, dtype=np.int8)
     single = np.zeros(8 * word, dtype=np.int8)
     single[word - 1 :: word] = 5
     spread = np.zeros(32 * word, dtype=np.int8)
     spread[::word][::2] = 7
+    latency = 8 + config.read_latency
     found = scan(config, [(layer(), full), (layer(), single), (layer(), spread)])
     for emitted, gap in zip(found, (1, 1, 2), strict=True):
         cycles = [cycle for cycle, *_ in emitted]
-        assert cycles == [Scanner.LATENCY + gap * i for i in range(len(emitted))]
+        assert cycles == [latency + gap * i for i in range(len(emitted))]
 
 
 def test_zero_words_hide_behind_work():
     config = small(act_word=4, act_depth=256)
     pattern = np.array([1, 1, 1, 1] + [0] * 12, dtype=np.int8)
     (emitted,) = scan(config, [(layer(), np.tile(pattern, 8))])
-    assert [cycle for cycle, *_ in emitted] == [Scanner.LATENCY + i for i in range(32)]
+    assert [cycle for cycle, *_ in emitted] == [8 + config.read_latency + i for i in range(32)]
 
 
 def test_longest_layer():

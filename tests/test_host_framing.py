@@ -107,16 +107,15 @@ def receive(raw: bytes, *, frame_bytes=32, gaps=0.0, seed=0, patience=0):
                 await ctx.tick().repeat(1 + rng.randrange(1 + patience))
                 contents = bytearray([ctx.get(dut.op), ctx.get(dut.tag)])
                 length = ctx.get(dut.left)
-                for n in range(length):
-                    ctx.set(dut.read, 1)
+                for n in range(length + 1):  # a byte is there when the next has been asked for
+                    ctx.set(dut.read, n < length)
                     await ctx.tick()
-                    contents.append(ctx.get(dut.data))
-                    if rng.random() < gaps:
-                        ctx.set(dut.read, 0)
+                    if n:
+                        contents.append(ctx.get(dut.data))
+                    ctx.set(dut.read, 0)
+                    while rng.random() < gaps:
                         await ctx.tick()
-                        assert ctx.get(dut.data) == contents[-1]
-                    assert ctx.get(dut.left) == length - 1 - n
-                ctx.set(dut.read, 0)
+                    assert ctx.get(dut.left) == max(0, length - 1 - n)
                 found.append(bytes(contents))
                 ctx.set(dut.done, 1)
                 await ctx.tick()

@@ -47,6 +47,7 @@ class Bench:
             sending, sent, quiet, busy_left = False, 0, 0, 0
             received = bytearray()
             row = 0
+            late = [row] * config.read_latency
             for _ in range(limit):
                 sending = sending or (sent < len(raw) and self.rng.random() >= self.gaps)
                 ctx.set(dut.i.valid, sending)
@@ -55,7 +56,7 @@ class Bench:
                 ctx.set(dut.image.ready, self.rng.random() >= self.stalls)
                 ctx.set(dut.load_done, device.load_done)
                 ctx.set(dut.load_error, device.load_error)
-                ctx.set(dut.r_data, row)
+                ctx.set(dut.r_data, late.pop(0))
                 ctx.set(dut.busy, 0 < busy_left <= self.run_cycles)
                 ctx.set(dut.cycles, device.cycles)
                 ports = (
@@ -91,6 +92,7 @@ class Bench:
                 if r_en:
                     first = r_addr * config.act_word
                     row = int.from_bytes(device.memory[first : first + config.act_word], "little")
+                late.append(row)
                 # A while after the last reply, there is no further one.
                 quiet = quiet + 1 if sent == len(raw) and len(received) >= len(wanted) else 0
                 if quiet > 40 + self.run_cycles:
@@ -163,6 +165,7 @@ def test_session(gaps, stalls):
         {"lanes": 4, "act_word": 4},
         {"lanes": 8, "act_word": 16, "pes": 8, "act_depth": 17},
         {"frame_bytes": 2048},
+        {"lanes": 2, "act_word": 4, "columns": 2},
     ],
 )
 def test_session_with_other_sizes(changes):

@@ -77,7 +77,7 @@ def check(config, runs):
     for run, (beats, first, computed, last, done) in zip(runs, execute(config, runs), strict=True):
         assert beats == run.beats
         expected = schedule(config, run.counts, run.channel_beats)
-        assert (first + 4, computed, done) == expected
+        assert (first + 5, computed, done) == expected
         assert done - last == 1
 
 

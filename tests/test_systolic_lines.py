@@ -147,11 +147,12 @@ def stream(config, layers, *, wait=0, seed=0):
             results.append((np.array(lines, np.int64), tags, takes, cycles))
 
     async def activations(ctx):
-        ctx.set(dut.r_data, int.from_bytes(rng.bytes(config.act_word), "little"))
+        row = rng.bytes(config.act_word)
         async for _, reset, enable, address in ctx.tick().sample(dut.r_en, dut.r_addr):
+            ctx.set(dut.r_data, int.from_bytes(row, "little"))
             if enable and not reset:
                 assert address in memory, "read outside of the tensor"
-                ctx.set(dut.r_data, int.from_bytes(memory[address], "little"))
+                row = memory[address]
 
     sim = Simulator(dut)
     sim.add_clock(1e-6)

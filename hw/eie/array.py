@@ -73,7 +73,8 @@ class EieArray(wiring.Component):
     layer : In(layer_layout)
         Stable from ``start`` until ``done``.
     r_addr, r_en, r_data
-        Activation memory: data arrives the cycle after ``r_en`` and stays until the next.
+        Activation memory: data arrives ``config.read_latency`` cycles after ``r_en`` and stays
+        until the next does.
     done : Out(1)
         Low from the cycle after ``start`` until every accumulator is final.
     locate : In(stream of location_layout)
@@ -93,7 +94,9 @@ class EieArray(wiring.Component):
             self.join_levels += 1
         chained = self.groups if self.groups > 1 else 0
         self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels + chained
-        self.overhead = 17 + (self.groups > 1) + self.levels_out + self.levels_back
+        self.overhead = (
+            16 + config.read_latency + (self.groups > 1) + self.levels_out + self.levels_back
+        )
         layer = layer_layout(config)
         places = location_layout(config)
         super().__init__({

@@ -29,7 +29,8 @@ class EieEngine(wiring.Component):
     layer : In
         Stable from ``start`` until ``done``.
     r_addr, r_en, r_data
-        Activation memory: data arrives the cycle after ``r_en`` and stays until the next.
+        Activation memory: data arrives ``config.read_latency`` cycles after ``r_en`` and stays
+        until the next does.
     sums : Out
         ``valid``, and the beat ``p``; never stalled.
     done : Out(1)

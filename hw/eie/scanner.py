@@ -10,8 +10,6 @@ from .layer import broadcast_layout, layer_layout
 
 __all__ = ["Scanner"]
 
-WAITING = 3
-
 
 def lowest(bits):
     """``bits`` with every set bit but the lowest cleared; logarithmic depth."""
@@ -47,9 +45,9 @@ class Scanner(wiring.Component):
     The activations are bytes ``0..columns-1`` from word ``in_base`` on; what follows them in the
     last word is ignored. One word is read a cycle while there is place for it. A word without a
     non-zero is dropped in the cycle in which it is looked at, while the one before is still being
-    emitted; :data:`WAITING` words from the memory wait in front of it, enough for one a cycle.
+    emitted; as many words from the memory wait in front of it as one a cycle needs.
 
-    Latency is 9 cycles from ``start`` to the first non-zero; throughput is one non-zero a cycle,
+    Latency is :attr:`latency` cycles from ``start`` to the first non-zero; throughput is one non-zero a cycle,
     with no gap between words that hold at least one.
 
     Members
@@ -59,17 +57,17 @@ class Scanner(wiring.Component):
     layer : In(layer_layout)
         Stable from ``start`` until ``done``; ``columns`` is at least 1.
     r_addr, r_en, r_data
-        Activation memory: data arrives the cycle after ``r_en`` and stays until the next.
+        Activation memory: data arrives ``config.read_latency`` cycles after ``r_en`` and stays
+        until the next does.
     o : Out(stream of broadcast_layout)
         The non-zeros.
     done : Out(1)
         Everything has been emitted.
     """
 
-    LATENCY = 9
-
     def __init__(self, config: Config):
         self.config = config
+        self.latency = 8 + config.read_latency
         layout = layer_layout(config)
         super().__init__({
             "start": In(1),
@@ -102,18 +100,24 @@ class Scanner(wiring.Component):
             m.d.comb += step.eq(layer.rows)
 
         # Read. Words go from the memory into registers first: block RAM is slow enough alone.
+        waiting_layout = data.StructLayout({"word": 8 * word, "last": 1, "base": address_shape})
+        places = [
+            Signal(waiting_layout, name=f"waiting_{n}", reset_less=True)
+            for n in range(2 + self.config.read_latency)
+        ]
         reading = Signal()
         read_addr = register("read_addr", self.r_addr.shape())
         read_base = register("read_base", address_shape)
         words_left = register("words_left", 16)  # less one
         tail = register("tail", word)  # bytes of the last word that count
+        asked = Signal()  # of a memory that takes two cycles
         r_valid = Signal()
         r_last = register("r_last", 1)
         r_base = register("r_base", address_shape)
-        waiting = Signal(range(WAITING + 1))  # words in those registers
+        waiting = Signal(range(len(places) + 1))  # words in those registers
         m.d.comb += [
             self.r_addr.eq(read_addr),
-            self.r_en.eq(reading & (waiting + r_valid < WAITING)),
+            self.r_en.eq(reading & (waiting + asked + r_valid < len(places))),
         ]
         with m.If(self.start):
             last_column = Signal(16)
@@ -132,18 +136,19 @@ class Scanner(wiring.Component):
                 read_base.eq(read_base + step.shift_left(position_bits)),
                 words_left.eq(words_left - 1),
             ]
-        m.d.sync += r_valid.eq(self.r_en)
-        with m.If(self.r_en):
-            m.d.sync += [r_last.eq(words_left == 0), r_base.eq(read_base)]
-        waiting_layout = data.StructLayout({"word": 8 * word, "last": 1, "base": address_shape})
+        if self.config.read_latency == 2:
+            asked_last = register("asked_last", 1)
+            asked_base = register("asked_base", address_shape)
+            m.d.sync += [asked.eq(self.r_en), r_valid.eq(asked)]
+            m.d.sync += [asked_last.eq(words_left == 0), asked_base.eq(read_base)]
+            m.d.sync += [r_last.eq(asked_last), r_base.eq(asked_base)]
+        else:
+            m.d.sync += [r_valid.eq(self.r_en), r_last.eq(words_left == 0), r_base.eq(read_base)]
         arrived = Signal(waiting_layout)
-        places = [
-            Signal(waiting_layout, name=f"waiting_{n}", reset_less=True) for n in range(WAITING)
-        ]
         head = places[0]
         w0_free = Signal()
         taken = Signal()
-        left = Signal(range(WAITING + 1))
+        left = Signal.like(waiting)
         m.d.comb += [
             arrived.word.eq(self.r_data),
             arrived.last.eq(r_last),
@@ -156,7 +161,7 @@ class Scanner(wiring.Component):
             with m.If(left == n):
                 m.d.sync += place.eq(arrived)
             with m.Elif(taken):
-                m.d.sync += place.eq(places[min(n + 1, WAITING - 1)])
+                m.d.sync += place.eq(places[min(n + 1, len(places) - 1)])
 
         # One or two words wait with their first byte already found: `chosen` is the byte to emit,
         # `rest` those after it, `last` says that there are none.
@@ -244,6 +249,7 @@ class Scanner(wiring.Component):
         m.d.comb += self.done.eq(
             ~(
                 reading
+                | asked
                 | r_valid
                 | waiting.any()
                 | w0_valid

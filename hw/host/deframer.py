@@ -31,7 +31,7 @@ class Deframer(wiring.Component):
     left : Out
         Bytes of its payload that were not read yet.
     read, data : In(1), Out(8)
-        The next byte of the payload, one cycle after ``read``; it holds until the next one.
+        The next byte of the payload, two cycles after ``read``; it holds until the next one.
     done : In(1)
         Drop the request, read or not, and receive the next.
     dropped : Out(8)
@@ -72,9 +72,11 @@ class Deframer(wiring.Component):
             self.op.eq(op),
             self.tag.eq(tag),
             self.left.eq(count[: address_bits + 1]),
-            self.data.eq(buffer.r_data),
             self.i.ready.eq(~self.frame),
         ]
+
+        # Registered at once: block RAM is slow enough alone.
+        m.d.sync += self.data.eq(buffer.r_data)
 
         byte = Signal(8)
         content = Signal()

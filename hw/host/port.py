@@ -20,9 +20,9 @@ _START_CYCLES = 3  # after `start` in which `busy` need not be high yet
 class HostPort(wiring.Component):
     """Carries out one request after the other and answers each; docs/host-link.md is its contract.
 
-    A request takes about 10 cycles, then a cycle for each byte of ``LOAD`` and ``INPUT``, and
-    two or three for each byte of the reply. While the network runs, ``HELLO`` and ``STATUS`` are
-    answered; every other request waits for the end of the run, and ``RUN`` is answered before it.
+    A request takes about 20 cycles, then two for each byte of ``LOAD``, one for each of ``INPUT``,
+    and three or nine for each byte of the reply. While the network runs, ``HELLO`` and ``STATUS``
+    are answered; every other request waits for the end of the run, and ``RUN`` is answered before.
 
     Members
     -------
@@ -103,8 +103,8 @@ class HostPort(wiring.Component):
         last_tag = Signal(8, reset_less=True)
         last_run = Signal()
         last_load = Signal()
-        again = Signal()
-        m.d.comb += again.eq(last_tag == request.tag)
+        again = Signal(reset_less=True)
+        m.d.sync += again.eq(last_tag == request.tag)
 
         word_bits = len(self.w_addr)
         byte_bits = (config.act_word - 1).bit_length()
@@ -125,7 +125,8 @@ class HostPort(wiring.Component):
         ]
 
         # `amount` bytes from `offset` on are meant, `room` is from there to the end of the vector.
-        # While data goes to or from activation memory, `offset` is the place of the next byte.
+        # While data goes to or from activation memory, `offset` is the place of the next byte, and
+        # `count` the bytes left to read.
         field = Signal(range(OUTPUT_BYTES + 1))
         offset = Signal(24, reset_less=True)
         count = Signal(16, reset_less=True)
@@ -135,6 +136,7 @@ class HostPort(wiring.Component):
         base = Signal(word_bits, reset_less=True)
         room = Signal(signed(size_bits + 1), reset_less=True)
         beyond = Signal(reset_less=True)
+        in_order = Signal(reset_less=True)
         with m.If(request.op == Op.OUTPUT):
             m.d.sync += [
                 amount.eq(count),
@@ -150,11 +152,14 @@ class HostPort(wiring.Component):
         m.d.sync += [
             room.eq(size - offset[:size_bits]),
             beyond.eq(offset[size_bits:].any() | (room < amount)),
+            in_order.eq(offset == expected),
         ]
 
-        # Data of a request: fetched from the buffer, then shifted into a group of bytes, of which
+        # Data of a request: asked for, fetched from the buffer a cycle later, then shifted into a group of bytes, of which
         # the loader gets the last one.
+        asked = Signal()
         fetched = Signal()
+        m.d.sync += asked.eq(request.read)
         group = Signal(8 * config.lanes, reset_less=True)
         group_shift = Signal()
         image_valid = Signal()
@@ -186,7 +191,8 @@ class HostPort(wiring.Component):
             self.w_data.eq(w_data),
             self.r_addr.eq(address),
         ]
-        # Registered at once: block RAM is slow enough alone.
+        # Registered at once: block RAM is slow enough alone. What arrives in one cycle or in two
+        # stays there.
         word = Signal.like(self.r_data, name="word", reset_less=True)
         m.d.sync += word.eq(self.r_data)
         bytes_read = [word[n : n + 8] for n in range(0, len(word), 8)]
@@ -194,10 +200,13 @@ class HostPort(wiring.Component):
             reply.body.eq(select(bytes_read, offset[:byte_bits])),
             reply.body_last.eq(count[: bits_for(config.frame_bytes)] == 1),
         ]
-        fetched_word = Signal(2)
+        fetched_word = Signal(3)
         m.d.sync += [fetched_word.eq(Cat(reply.fetch, fetched_word)), moved.eq(fetched_word[-1])]
         with m.If(moved):
-            m.d.sync += offset[: size_bits - 1].eq(offset[: size_bits - 1] + 1)
+            m.d.sync += [
+                offset[: size_bits - 1].eq(offset[: size_bits - 1] + 1),
+                count.eq(count[: bits_for(config.frame_bytes)] - 1),
+            ]
 
         m.d.sync += [self.start.eq(0), self.restart.eq(0)]
         with m.If(starting != 0):
@@ -256,6 +265,8 @@ class HostPort(wiring.Component):
             with m.State("READ"):
                 m.d.comb += request.read.eq(1)
                 m.d.sync += field.eq(field + 1)
+                m.next = "FETCH"
+            with m.State("FETCH"):
                 m.next = "FIELD"
             with m.State("FIELD"):
                 m.next = "READ"
@@ -276,7 +287,7 @@ class HostPort(wiring.Component):
                 m.next = "REPLY"
                 with m.Switch(request.op):
                     with m.Case(Op.LOAD):
-                        with m.If(offset == expected):
+                        with m.If(in_order):
                             m.d.sync += [
                                 expected.eq(expected + request.left),
                                 loading.eq(1),
@@ -301,21 +312,21 @@ class HostPort(wiring.Component):
 
             with m.State("LOAD"):
                 m.d.comb += [
-                    request.read.eq((request.left != 0) & (~fetched | image_free)),
+                    request.read.eq((request.left != 0) & ~asked & (~fetched | image_free)),
                     group_shift.eq(fetched & image_free),
                 ]
-                m.d.sync += fetched.eq(request.read | (fetched & ~image_free))
+                m.d.sync += fetched.eq(asked | (fetched & ~image_free))
                 m.d.sync += image_valid.eq(fetched | ~image_free)
-                with m.If((request.left == 0) & ~fetched & image_free):
+                with m.If((request.left == 0) & ~asked & ~fetched & image_free):
                     m.next = "REPLY"
 
             with m.State("INPUT"):
                 m.d.comb += request.read.eq(request.left != 0)
-                m.d.sync += [fetched.eq(request.read), moved.eq(group_shift)]
+                m.d.sync += [fetched.eq(asked), moved.eq(group_shift)]
                 m.d.comb += write.eq(moved & offset[:lane_bits].all())
                 with m.If(fetched):
                     m.d.comb += group_shift.eq(1)
-                with m.Elif((request.left == 0) & ~moved):
+                with m.Elif((request.left == 0) & ~asked & ~moved):
                     with m.If(offset[:lane_bits].any()):
                         m.d.comb += group_shift.eq(1)  # a group is filled up with zeros
                     with m.Else():
@@ -323,8 +334,6 @@ class HostPort(wiring.Component):
 
             with m.State("REPLY"):
                 m.d.comb += reply.go.eq(1)
-                with m.If(moved):
-                    m.d.sync += count.eq(count[: bits_for(config.frame_bytes)] - 1)
                 with m.If(reply.done):
                     m.d.comb += request.done.eq(~of_run)
                     m.next = "IDLE"

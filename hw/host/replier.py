@@ -23,10 +23,11 @@ _HELLO = _CYCLES + CYCLES_BYTES  # that of HELLO,
 _END = _HELLO + sum(size for _, size in HELLO_LAYOUT)
 _STATUS = _END - sum(size for _, size in STATUS_LAYOUT)  # that of STATUS and LOAD, its last part,
 _BODY = _END  # and the byte fetched for OUTPUT
+_PART = 4  # bytes of the table that are chosen from in a cycle
 
 
 class Replier(wiring.Component):
-    """Sends the reply to ``op`` on ``go``: its bytes in order, two cycles each, the last marked.
+    """Sends the reply to ``op`` on ``go``: its bytes in order, three cycles each, the last marked.
 
     Members
     -------
@@ -38,7 +39,7 @@ class Replier(wiring.Component):
     cycles : In
         What payloads are made of.
     fetch, body, body_last : Out(1), In(8), In(1)
-        Data of an ``OUTPUT`` reply: a byte is taken four cycles after ``fetch``.
+        Data of an ``OUTPUT`` reply: it is taken five cycles after ``fetch``.
     o : Out(stream)
         Bytes for the framer.
     """
@@ -69,17 +70,21 @@ class Replier(wiring.Component):
         m = Module()
         table = self._table()
         index = Signal(range(len(table)))
+        parts = [Signal(8, name=f"part_{n}", reset_less=True) for n in range(0, len(table), _PART)]
         byte = Signal(8, reset_less=True)
         last = Signal(reset_less=True)
         m.d.comb += [self.o.p.data.eq(byte), self.o.p.last.eq(last)]
+        low = (_PART - 1).bit_length()
+        for n, part in enumerate(parts):
+            m.d.sync += part.eq(select(table[_PART * n : _PART * (n + 1)], index[:low]))
 
         with m.FSM():
             with m.State("IDLE"):
                 m.d.sync += index.eq(0)
                 with m.If(self.go):
-                    m.next = "SELECT"
-            with m.State("SELECT"):
-                m.d.sync += [byte.eq(select(table, index)), last.eq(0)]
+                    m.next = "PART"
+            with m.State("PART"):
+                m.d.sync += last.eq(0)
                 with m.Switch(index):
                     with m.Case(REPLY_HEADER - 1):
                         m.d.sync += last.eq((self.status != Status.OK) | (self.op == Op.INPUT))
@@ -87,12 +92,15 @@ class Replier(wiring.Component):
                         m.d.sync += last.eq(1)
                     with m.Case(_BODY):
                         m.d.sync += last.eq(self.body_last)
+                m.next = "SELECT"
+            with m.State("SELECT"):
+                m.d.sync += byte.eq(select(parts, index[low:]))
                 m.next = "SEND"
             with m.State("SEND"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.d.comb += self.done.eq(last)
-                    m.next = "SELECT"
+                    m.next = "PART"
                     with m.If(last):
                         m.next = "IDLE"
                     with m.Elif(index == _BODY):
@@ -114,11 +122,13 @@ class Replier(wiring.Component):
                 m.d.comb += self.fetch.eq(1)
                 m.next = "ADDRESS"
             with m.State("ADDRESS"):
+                m.next = "MEMORY"
+            with m.State("MEMORY"):
                 m.next = "WORD"
             with m.State("WORD"):
                 m.next = "BYTE"
             with m.State("BYTE"):
-                m.next = "SELECT"
+                m.next = "PART"
         return m
 
     def _table(self):

@@ -64,15 +64,15 @@ class Feeder(wiring.Component):
     r_addr, r_next, r_offset, r_en, r_data
         Activation memory, the ``act_word`` bytes from byte ``r_offset`` of word ``r_addr`` on;
         ``r_next`` is the word behind it, and ``r_ahead`` says which bytes of a word are that one's.
-        Byte i of them is byte ``(i + r_offset) % act_word`` of ``r_data``, which arrives the cycle
-        after ``r_en``.
+        Byte i of them is byte ``(i + r_offset) % act_word`` of ``r_data``, which arrives two
+        cycles after ``r_en``.
     a : Out(act_word int8)
         The vector.
     tag : Out(vector_layout)
         What it is.
     """
 
-    AHEAD = 7
+    AHEAD = 8
     SETUP = 14
     PERIOD = 5
 
@@ -355,26 +355,28 @@ class Feeder(wiring.Component):
             self.r_en.eq(s2_valid),
         ]
 
-        # Stage 4: which bytes are input; the word, straight behind the memory. Stages 5 and 6 turn
-        # it by the high and by the low bits of the offset.
+        # Stage 4: which bytes are input. Stage 5: the word, straight behind the memory. Stages 6 and
+        # 7 turn it by the high and by the low bits of the offset.
         low_bits = word_bits // 2
-        s3_offset, s4_offset = (register(f"s{n}_offset", word_bits) for n in (3, 4))
-        s5_offset = register("s5_offset", low_bits or 1)
-        s4_input, s5_input = (register(f"s{n}_input", word) for n in (4, 5))
-        s4_word, s5_word, s6_word = (register(f"s{n}_word", self.a.shape()) for n in (4, 5, 6))
+        s3_offset, s4_offset, s5_offset = (register(f"s{n}_offset", word_bits) for n in (3, 4, 5))
+        s6_offset = register("s6_offset", low_bits or 1)
+        s4_input, s5_input, s6_input = (register(f"s{n}_input", word) for n in (4, 5, 6))
+        s5_word, s6_word, s7_word = (register(f"s{n}_word", self.a.shape()) for n in (5, 6, 7))
         m.d.sync += [
             s3_offset.eq(self.r_offset),
             s4_offset.eq(s3_offset),
             s5_offset.eq(s4_offset),
+            s6_offset.eq(s5_offset),
             s4_input.eq(Cat((s3_begin <= i) & (s3_end > i) for i in range(word))),
             s5_input.eq(s4_input),
-            s4_word.eq(self.r_data),
+            s6_input.eq(s5_input),
+            s5_word.eq(self.r_data),
         ]
         for i in range(word):
-            turned = [s4_word[(i + n) % word] for n in range(0, word, 1 << low_bits)]
-            m.d.sync += s5_word[i].eq(choose(turned, s4_offset[low_bits:]))
-            turned = [s5_word[(i + n) % word] for n in range(1 << low_bits)]
-            byte = choose(turned, s5_offset[:low_bits])
-            m.d.sync += s6_word[i].eq(Mux(s5_input[i], byte, layer.in_zero))
-        m.d.comb += self.a.eq(s6_word)
+            turned = [s5_word[(i + n) % word] for n in range(0, word, 1 << low_bits)]
+            m.d.sync += s6_word[i].eq(choose(turned, s5_offset[low_bits:]))
+            turned = [s6_word[(i + n) % word] for n in range(1 << low_bits)]
+            byte = choose(turned, s6_offset[:low_bits])
+            m.d.sync += s7_word[i].eq(Mux(s6_input[i], byte, layer.in_zero))
+        m.d.comb += self.a.eq(s7_word)
         return m

@@ -1,5 +1,7 @@
 """The lines of a depthwise convolution."""
 
+from itertools import pairwise
+
 from amaranth import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -48,7 +50,7 @@ class LineStream(wiring.Component):
         Stable from ``start`` until the array has taken in the last window, ``3 * line_taps``
         cycles after ``done``.
     r_addr, r_en, r_data
-        Activation memory: data arrives the cycle after ``r_en``.
+        Activation memory: data arrives two cycles after ``r_en``.
     tile_ready : In(1)
         The weights of the next block wait in the array. Stays high until ``tile_take``, and is low
         in the cycle after it until it holds again.
@@ -62,7 +64,7 @@ class LineStream(wiring.Component):
         Low from the cycle after ``start`` until the last tag has been presented.
     """
 
-    LATENCY = 7
+    LATENCY = 8
 
     def __init__(self, config: Config):
         if config.line_taps < 2:
@@ -99,8 +101,9 @@ class LineStream(wiring.Component):
         pitch = Signal(pixel_bits)
         m.d.comb += pitch.eq(layer.segments)
 
-        s0, s1, s2, s3, s4, s5 = (Signal(place_layout, name=f"s{n}") for n in range(6))
-        m.d.sync += [b.eq(a) for a, b in ((s0, s1), (s1, s2), (s2, s3), (s3, s4), (s4, s5))]
+        stages = [Signal(place_layout, name=f"s{n}") for n in range(7)]
+        m.d.sync += [b.eq(a) for a, b in pairwise(stages)]
+        s0, s1, *_, s4, _, s6 = stages
 
         # Stage 0: count the pixels of a block; wait for its tile in front of it.
         waiting, running = Signal(), Signal()
@@ -152,9 +155,9 @@ class LineStream(wiring.Component):
         address, line_address, block_address = (
             register(name, word) for name in ("address", "line_address", "block_address")
         )
-        group, s2_group, s3_group, s4_group = (
+        group, s2_group, s3_group, s4_group, s5_group = (
             register(name, self.tag.group.shape())
-            for name in ("group", "s2_group", "s3_group", "s4_group")
+            for name in ("group", "s2_group", "s3_group", "s4_group", "s5_group")
         )
         line_words, next_line, next_block = Signal(word), Signal(word), Signal(word)
         last_group = Signal()
@@ -175,33 +178,35 @@ class LineStream(wiring.Component):
         with m.Elif(x_in):
             m.d.sync += address.eq(address + (layer.tap_x >> word_shift))
 
-        # Stages 2 to 4: the word is asked for, comes, and waits in a register.
-        reads, s3_in, s4_in = Signal(), Signal(), Signal()
+        # Stages 2 to 5: the word is asked for, comes, and waits in a register.
+        reads, s3_in, s4_in, s5_in = Signal(), Signal(), Signal(), Signal()
         r_addr = register("r_addr", word)
-        s4_word = register("s4_word", self.r_data.shape())
+        s5_word = register("s5_word", self.r_data.shape())
         m.d.comb += [self.r_addr.eq(r_addr), self.r_en.eq(reads)]
         m.d.sync += [
             reads.eq(x_in & y_in),
             r_addr.eq(address),
             s3_in.eq(reads),
             s4_in.eq(s3_in),
-            s4_word.eq(self.r_data),
+            s5_in.eq(s4_in),
+            s5_word.eq(self.r_data),
             s2_group.eq(group),
             s3_group.eq(s2_group),
             s4_group.eq(s3_group),
+            s5_group.eq(s4_group),
         ]
 
-        # Stages 3 and 4: is it the beginning of a window, and whose.
+        # Stages 4 and 5: is it the beginning of a window, and whose.
         m.submodules.tagger = tagger = Tagger(config)
-        m.d.comb += [tagger.start.eq(self.start), tagger.i.eq(s3)]
+        m.d.comb += [tagger.start.eq(self.start), tagger.i.eq(s4)]
         m.d.comb += [tagger.layer[name].eq(layer[name]) for name in TAG_FIELDS]
 
-        # Stage 5: present them.
+        # Stage 6: present them.
         pixel = register("pixel", self._pixel)
         zero = Signal(self._pixel)
         m.d.comb += [zero[c].eq(layer.in_zero) for c in range(config.columns)]
-        chosen = s4_word.word_select(s4_group, 8 * config.lanes)
-        m.d.sync += pixel.eq(Mux(s4_in, chosen, zero))
+        chosen = s5_word.word_select(s5_group, 8 * config.lanes)
+        m.d.sync += pixel.eq(Mux(s5_in, chosen, zero))
         m.submodules.delay = delay = DelayLine(data.ArrayLayout(self._pixel, 2), config.line_depth)
         length = register("length", delay.length.shape())
         m.d.sync += [length.eq(layer.segments + taps), delay.set.eq(self.start)]
@@ -221,6 +226,6 @@ class LineStream(wiring.Component):
         m.d.comb += self.done.eq(~busy)
         with m.If(self.start):
             m.d.sync += busy.eq(1)
-        with m.Elif(s5.block_end & ~waiting & ~running):
+        with m.Elif(s6.block_end & ~waiting & ~running):
             m.d.sync += busy.eq(0)
         return m

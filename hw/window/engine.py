@@ -48,7 +48,8 @@ class WindowEngine(wiring.Component):
         Stable from ``start`` until ``done``. ``blocks`` words hold ``outputs`` channels; a window
         has at most 2**16 taps.
     r_addr, r_en, r_data
-        Activation memory: data arrives the cycle after ``r_en`` and stays until the next.
+        Activation memory: data arrives ``config.read_latency`` cycles after ``r_en`` and stays
+        until the next does.
     sums : Out(valid, p: beat_layout)
         The sums; never stalled.
     done : Out(1)
@@ -84,7 +85,7 @@ class WindowEngine(wiring.Component):
         """Cycles of a layer, ``start`` to ``done``, but for its taps and the last pixel's beats."""
         choice = bool(self.config.adder or self.config.tables)
         looked_up = Tables.LATENCY * (mode in (Mode.ADD, Mode.LUT))
-        return Taps.LATENCY + 4 + choice + looked_up
+        return Taps.LATENCY + 3 + self.config.read_latency + choice + looked_up
 
     def elaborate(self, platform):
         m = Module()
@@ -121,15 +122,18 @@ class WindowEngine(wiring.Component):
         m.d.comb += place.valid.eq(taps.valid)
         for name in ("source", "first", "last", "last_pixel", "last_block"):
             m.d.comb += place[name].eq(taps.o[name])
-        place = follow(place, "s1_place")
-        s1_inside, s2_inside = register("s1_inside", 1), register("s2_inside", 1)
+        inside = taps.o.inside
+        for n in range(self.config.read_latency):
+            inside_before, inside = inside, register(f"r{n}_inside", 1)
+            m.d.sync += inside.eq(inside_before)
+            place = follow(place, f"r{n}_place")
+        s2_inside = register("s2_inside", 1)
 
         # The memory's word, and behind it the zero point where there is none.
         s2_word = register("s2_word", data.ArrayLayout(signed(8), word))
         s3_word = register("s3_word", data.ArrayLayout(signed(8), word))
         m.d.sync += [
-            s1_inside.eq(taps.o.inside),
-            s2_inside.eq(s1_inside),
+            s2_inside.eq(inside),
             s2_word.eq(self.r_data),
         ]
         for n in range(word):

@@ -116,8 +116,10 @@ class Taps(wiring.Component):
             """High in the last of ``steps``; starts again behind that, or with ``restart``."""
             left = register(f"{name}_left", len(steps))
             last = register(f"{name}_last", 1)
+            single = register(f"{name}_single", 1)
+            m.d.sync += single.eq(steps == 1)
             with m.If(load | (step & (last | restart))):
-                m.d.sync += [left.eq(steps), last.eq(steps == 1)]
+                m.d.sync += [left.eq(steps), last.eq(single)]
             with m.Elif(step):
                 m.d.sync += [left.eq(left - 1), last.eq(left == 2)]
             return last
@@ -184,17 +186,19 @@ class Taps(wiring.Component):
         line, pixel_line = (register(name, address_bits) for name in ("line", "pixel_line"))
         block = register("block", address_bits)
         first = register("first", 1)
+        left_edge, top_edge = register("left_edge", place_bits), register("top_edge", place_bits)
+        m.d.sync += [left_edge.eq(-layer.pad_x), top_edge.eq(-layer.pad_y)]
         m.d.sync += first.eq(Mux(load, 1, Mux(go, next_pixel, first)))
         with m.If(load):
             m.d.sync += block.eq(0)
         with m.Elif(next_block):
             m.d.sync += block.eq(block + 1)
         with m.If(load | next_block):
-            for value, start in ((x, -layer.pad_x), (y, -layer.pad_y), (line, origin)):
+            for value, start in ((x, left_edge), (y, top_edge), (line, origin)):
                 m.d.sync += value.eq(start)
-            m.d.sync += [pixel_x.eq(-layer.pad_x), pixel_y.eq(-layer.pad_y), pixel_line.eq(origin)]
+            m.d.sync += [pixel_x.eq(left_edge), pixel_y.eq(top_edge), pixel_line.eq(origin)]
         with m.Elif(next_pixel & last_in_line):
-            m.d.sync += [x.eq(-layer.pad_x), pixel_x.eq(-layer.pad_x)]
+            m.d.sync += [x.eq(left_edge), pixel_x.eq(left_edge)]
             for value, at, step in (
                 (y, pixel_y, layer.step_y),
                 (line, pixel_line, step_line),

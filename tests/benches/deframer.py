@@ -35,15 +35,15 @@ async def reader(dut, *, rng, stall, found):
         contents = bytearray([int(dut.op.value), int(dut.tag.value)])
         length = int(dut.left.value)
         wanted = length if rng.random() < 0.7 else rng.randrange(length + 1)
-        asked, arriving = 0, False
-        while asked < wanted or arriving:
+        asked, under_way, arriving = 0, False, False
+        while asked < wanted or under_way or arriving:
             assert dut.i__ready.value == 0
             reads = asked < wanted and rng.random() >= stall
             dut.read.value = reads
             await RisingEdge(dut.clk)
             if arriving:
                 contents.append(int(dut.data.value))
-            arriving = reads
+            arriving, under_way = under_way, reads
             asked += reads
         assert dut.left.value == length - wanted
         found.append((bytes(contents), 2 + length))
