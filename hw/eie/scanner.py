@@ -47,8 +47,8 @@ class Scanner(wiring.Component):
     non-zero is dropped in the cycle in which it is looked at, while the one before is still being
     emitted; as many words from the memory wait in front of it as one a cycle needs.
 
-    Latency is :attr:`latency` cycles from ``start`` to the first non-zero; throughput is one non-zero a cycle,
-    with no gap between words that hold at least one.
+    Latency is :attr:`latency` cycles from ``start`` to the first non-zero; throughput is one
+    non-zero a cycle, with no gap between words that hold at least one.
 
     Members
     -------

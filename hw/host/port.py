@@ -155,8 +155,8 @@ class HostPort(wiring.Component):
             in_order.eq(offset == expected),
         ]
 
-        # Data of a request: asked for, fetched from the buffer a cycle later, then shifted into a group of bytes, of which
-        # the loader gets the last one.
+        # Data of a request: asked for, fetched from the buffer a cycle later, then shifted into a
+        # group of bytes, of which the loader gets the last one.
         asked = Signal()
         fetched = Signal()
         m.d.sync += asked.eq(request.read)

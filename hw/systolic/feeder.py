@@ -355,8 +355,8 @@ class Feeder(wiring.Component):
             self.r_en.eq(s2_valid),
         ]
 
-        # Stage 4: which bytes are input. Stage 5: the word, straight behind the memory. Stages 6 and
-        # 7 turn it by the high and by the low bits of the offset.
+        # Stage 4: which bytes are input. Stage 5: the word, straight behind the memory. Then it is
+        # turned by the high and by the low bits of the offset.
         low_bits = word_bits // 2
         s3_offset, s4_offset, s5_offset = (register(f"s{n}_offset", word_bits) for n in (3, 4, 5))
         s6_offset = register("s6_offset", low_bits or 1)
