@@ -66,7 +66,7 @@ class EieArray(wiring.Component):
     Members
     -------
     bus : In(WriteBus)
-        Fills the memories while no pass runs; what it carries is in place :attr:`levels_out` + 1
+        Fills the memories while no pass runs; what it carries is in place :attr:`levels_out` + 2
         cycles later.
     start : In(1)
         Begin a pass; only while ``done``, when the last beat has been taken.

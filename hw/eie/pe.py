@@ -84,14 +84,17 @@ class Pe(wiring.Component):
         m = Module()
         config = self.config
 
-        def fillable(target, width, depth):
+        # What is written comes from registers: there are many PEs, and their memories are far.
+        w_address = Signal.like(self.bus.address, name="w_address", reset_less=True)
+        w_data = Signal.like(self.bus.data, name="w_data", reset_less=True)
+        m.d.sync += [w_address.eq(self.bus.address), w_data.eq(self.bus.data)]
+
+        def fillable(target, width, depth, *, shared=False):
             bank = Bank(width=width, depth=depth)
-            mine = (self.bus.target == target) & (self.bus.unit == self.index)
-            m.d.comb += [
-                bank.w_en.eq(self.bus.valid & mine),
-                bank.w_addr.eq(self.bus.address),
-                bank.w_data.eq(self.bus.data),
-            ]
+            mine = shared | (self.bus.unit == self.index)
+            w_en = Signal(name=f"w_{target.name.lower()}")
+            m.d.sync += w_en.eq(self.bus.valid & (self.bus.target == target) & mine)
+            m.d.comb += [bank.w_en.eq(w_en), bank.w_addr.eq(w_address), bank.w_data.eq(w_data)]
             return bank
 
         # Look up: which entries the column has.
@@ -184,14 +187,13 @@ class Pe(wiring.Component):
         if config.code_bits == 8:
             valid, value, weight = entry_valid, entry_value, code
         else:
-            m.submodules.codebook = book = Bank(width=8, depth=config.codebooks << config.code_bits)
+            m.submodules.codebook = book = fillable(
+                Target.CODEBOOK, 8, config.codebooks << config.code_bits, shared=True
+            )
             valid = Signal(name="decode_valid")
             value = Signal(signed(9), name="decode_value", reset_less=True)
             decode_row = Signal(config.row_bits, reset_less=True)
             m.d.comb += [
-                book.w_en.eq(self.bus.valid & (self.bus.target == Target.CODEBOOK)),
-                book.w_addr.eq(self.bus.address),
-                book.w_data.eq(self.bus.data),
                 book.r_addr.eq(Cat(code, self.codebook)),
                 book.r_en.eq(entry_valid),
             ]
