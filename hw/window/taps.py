@@ -143,7 +143,8 @@ class Taps(wiring.Component):
             Signal(name=name) for name in ("next_tap", "next_line", "next_pixel", "next_block")
         )
         if config.adder:
-            adding = layer.mode == Mode.ADD
+            adding = register("adding", 1)
+            m.d.sync += adding.eq(layer.mode == Mode.ADD)
             m.d.comb += next_tap.eq(go & (~adding | source))
             with m.If(load | next_tap):
                 m.d.sync += source.eq(0)
