@@ -134,7 +134,13 @@ def _folder(path: Path) -> Path:
 @click.option("--board", "board_name", required=True, metavar="NAME", help="See prunus boards.")
 @click.option("-o", "--output", type=FILE, required=True, metavar="DIR", help="Folder to write.")
 @click.option("--clock", type=float, metavar="MHZ", help="Clock; the board's own by default.")
-@click.option("--seeds", type=int, default=1, metavar="N", help="Placements to try, at most.")
+@click.option(
+    "--seeds",
+    type=int,
+    default=4,
+    metavar="N",
+    help="Placements to try, at most, until one meets the clock; 4.",
+)
 @click.option(
     "--rom/--no-rom",
     default=None,
@@ -176,7 +182,7 @@ def build_command(
     if not result.timing_met:
         raise Failed(
             f"{board.name}: routed at {result.fmax_mhz:.1f} MHz, below the clock of "
-            f"{result.clock_mhz:.1f} MHz; try --seeds 4, or --clock {result.fmax_mhz * 0.97:.0f}"
+            f"{result.clock_mhz:.1f} MHz; try more --seeds, or --clock {result.fmax_mhz * 0.97:.0f}"
         )
     return 0
 
