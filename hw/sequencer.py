@@ -127,8 +127,8 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             program.r_addr.eq(address),
             program.r_en.eq(fetch & (count != size)),
-            complete.eq((count == size) & ~arriving.any()),
         ]
+        m.d.sync += complete.eq(complete | arriving[-1])
         m.d.sync += arriving.eq(Mux(program.r_en, 1 << count, 0))
         with m.If(program.r_en):
             m.d.sync += [count.eq(count + 1), address.eq(address + 1)]
@@ -139,13 +139,13 @@ class Sequencer(wiring.Component):
         for_table = Signal()
         if self.config.window:
             following = fields(fetched, "following")
-            m.d.comb += for_table.eq(following.op == Op.TABLE)
+            m.d.sync += for_table.eq(following.op == Op.TABLE)  # its word is the first to arrive
 
         def go_on():
             """To the next descriptor, as soon as it is there."""
             m.next = "FETCH"
             with m.If(complete & ~for_table):
-                m.d.sync += count.eq(0)
+                m.d.sync += [count.eq(0), complete.eq(0)]
                 if ahead:
                     m.d.sync += [a.eq(b) for a, b in zip(words, fetched, strict=True)]
                 m.next = "DECODE"
@@ -157,7 +157,7 @@ class Sequencer(wiring.Component):
             m.d.comb += fetch.eq(self.busy if ahead else waiting)
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(0)
-                m.d.sync += [address.eq(0), count.eq(0)]
+                m.d.sync += [address.eq(0), count.eq(0), complete.eq(0)]
                 with m.If(self.start):
                     m.d.sync += self.cycles.eq(0)
                     m.next = "FETCH"
@@ -180,7 +180,7 @@ class Sequencer(wiring.Component):
             m.d.comb += self.start_table.eq(starts)
             m.d.comb += [self.table_layer[name].eq(following[name]) for name in TABLE_FIELDS]
             with m.If(self.start_table):
-                m.d.sync += count.eq(0)
+                m.d.sync += [count.eq(0), complete.eq(0)]
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         return m

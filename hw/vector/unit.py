@@ -106,6 +106,14 @@ class VectorUnit(wiring.Component):
                     m.d.sync += looked_up[n].eq(value)
         accs, bias_word, record_word = looked_up
 
+        # The layer holds still, but in a large part its bits have far to go.
+        names = ("small", "double_round", "out_zero", "clamp_min", "clamp_max")
+        near = {name: layer[name] for name in names}
+        if around:
+            for name in names:
+                near[name] = Signal(layer[name].shape(), name=f"near_{name}", reset_less=True)
+                m.d.sync += near[name].eq(layer[name])
+
         outputs = []
         for n in range(lanes):
             m.submodules[f"lane_{n}"] = lane = Requantize(config)
@@ -113,11 +121,11 @@ class VectorUnit(wiring.Component):
                 lane.acc.eq(accs[n]),
                 lane.bias.eq(bias_word[n]),
                 lane.record.eq(record_word[n]),
-                lane.small.eq(layer.small),
-                lane.double_round.eq(layer.double_round),
-                lane.zero.eq(layer.out_zero),
-                lane.low.eq(layer.clamp_min),
-                lane.high.eq(layer.clamp_max),
+                lane.small.eq(near["small"]),
+                lane.double_round.eq(near["double_round"]),
+                lane.zero.eq(near["out_zero"]),
+                lane.low.eq(near["clamp_min"]),
+                lane.high.eq(near["clamp_max"]),
             ]
             outputs.append(lane.o)
 

@@ -83,9 +83,8 @@ class WindowEngine(wiring.Component):
 
     def overhead(self, mode: Mode) -> int:
         """Cycles of a layer, ``start`` to ``done``, but for its taps and the last pixel's beats."""
-        choice = bool(self.config.adder or self.config.tables)
         looked_up = Tables.LATENCY * (mode in (Mode.ADD, Mode.LUT))
-        return Taps.LATENCY + 3 + self.config.read_latency + choice + looked_up
+        return Taps.LATENCY + 4 + self.config.read_latency + looked_up
 
     def elaborate(self, platform):
         m = Module()
@@ -161,7 +160,9 @@ class WindowEngine(wiring.Component):
             m.d.comb += merged.eq(Mux(look_up, late, place))
             place = follow(merged, "v_place")
         else:
-            value = s3_word
+            value = register("s4_value", data.ArrayLayout(signed(8), word))
+            m.d.sync += value.eq(s3_word)
+            place = follow(place, "v_place")
 
         # Accumulate. A byte that is not the largest does not get in.
         total_bits = max(TAP_SUM_BITS, COMPUTED_BITS + 1) if config.adder else TAP_SUM_BITS
