@@ -34,8 +34,8 @@ def memories(config: Config, image_bytes: int) -> dict[str, tuple[int, int, int]
 
     ``image_bytes`` is 0 where the host brings the image.
     """
-    tables = 2 if config.sparse and config.pes else 1
-    symbol_bits = 8 if tables == 2 or config.columns or not config.pes else config.code_bits
+    tables = 2 if config.run_table else 1
+    eight = tables == 2 or config.columns or config.code_groups or not config.pes
     rows: dict[str, tuple[int, int, int]] = {
         "activations": (config.groups, 8 * config.lanes, config.act_depth),
         "biases": (1, 32 * config.lanes, config.channel_depth),
@@ -43,7 +43,7 @@ def memories(config: Config, image_bytes: int) -> dict[str, tuple[int, int, int]
         "program": (1, 32, config.descriptor_words * config.program_depth),
         "frame": (1, 8, config.frame_bytes),
         "symbols": (1, 8, 512),
-        "code words": (1, symbol_bits + 4, tables << config.huffman_bits),
+        "code words": (1, 4 + (8 if eight else config.code_bits), tables << config.huffman_bits),
     }
     if config.pes:
         place = config.row_bits + config.pe_bits

@@ -28,7 +28,8 @@ class LayerStatistics:
 
     ``rom_bits`` counts everything that is stored for it: codes, runs, tables, codebook, biases,
     records, descriptors and section frames. ``code_bits``, ``run_bits`` and ``table_bits`` are the
-    parts of its weight sections, ``entropy_bits`` what no code for single symbols can go below.
+    parts of its weight sections, ``entropy_bits`` what no code of single weights and runs can go
+    below.
     Of a section that holds several layers' weights, each has the share of its weights.
     """
 
@@ -66,6 +67,7 @@ def assemble(plan: Plan) -> Assembly:
             found = statistics[number]
             found.rom_bits += round(share * _bits(section))
             found.code_bits += round(share * stats.code_bits)
+            found.run_bits += round(share * stats.run_bits)
             found.table_bits += round(share * stats.table_bits)
             found.entropy_bits += share * stats.entropy_bits
         body.append(section)

@@ -9,12 +9,19 @@ import numpy.typing as npt
 from prunus.hw.config import Config
 from prunus.hw.image import Kind, Section
 
-from .huffman import canonical_codes, code_lengths, entropy, pack_bits
+from .huffman import pack_bits
+from .weight_codes import (
+    Coded,
+    Sparse,
+    dense_code,
+    dense_entropy,
+    sparse_code,
+    sparse_entropy,
+)
 
 __all__ = ["WeightLayout", "WeightStats", "check_range", "tiles", "weights"]
 
 Array = npt.NDArray[Any]
-RAW = 2  # in the field `mapped`
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +46,13 @@ class WeightLayout:
 
 @dataclass(frozen=True, slots=True)
 class WeightStats:
-    """What a WEIGHTS or TILES section spends its bits on."""
+    """What a WEIGHTS or TILES section spends its bits on.
 
+    ``form``: "raw", "single" (a word for each code), "groups of 2, 4 or 8" codes, "separate"
+    (words for runs and for codes) or "joint", where ``code_bits`` are of runs as well.
+    """
+
+    form: str
     places: int
     entries: int
     symbols: int
@@ -48,39 +60,30 @@ class WeightStats:
     code_bits: int
     run_bits: int
     table_bits: int
-    entropy_bits: float  # no code of single symbols takes fewer, tables aside
+    entropy_bits: float  # no code of single weights and runs takes fewer, tables aside
 
 
 def weights(layer: WeightLayout, config: Config) -> tuple[Section, WeightStats]:
-    """A layer's weights in the fewest bits: Huffman-coded with the best run width, or raw."""
+    """A layer's weights in the fewest bits; :mod:`.weight_codes` has what there is to choose."""
     _check_layout(layer, config)
     pes, columns, rows = layer.codes.shape
-    places = columns * rows
+    longest = config.huffman_bits
     if layer.present is None:
-        coded = _code(layer.codes.reshape(-1), config, raw=config.code_bits == 8)
+        codes = layer.codes.reshape(-1)
+        coded = dense_code(codes, longest, raw=config.code_bits == 8, groups=config.code_groups)
+        bound = dense_entropy(codes)
     else:
-        pe, place = np.nonzero(layer.present.reshape(pes, places))
-        coded = _code(layer.codes.reshape(pes, places)[pe, place], config, raw=False)
-    words = coded.words
-    run_counts, run_lengths, width = np.zeros(0, np.int64), np.zeros(0, np.int64), 0
-    if layer.present is not None:
-        gaps, tails = _gaps(pe, place, pes, places)
-        run_counts, run_lengths, width = _choose_runs(gaps, tails, config)
-        words = _interleave(words, gaps, pe, tails, run_lengths)
-    payload = _payload(
-        (layer.weight_base, layer.pointer_base), (columns, rows), width, coded, run_lengths, words
-    )
-    stats = WeightStats(
-        places=pes * places,
-        entries=len(coded.words[0]),
-        symbols=len(coded.counts),
-        run_width=width,
-        code_bits=int(coded.words[1].sum()),
-        run_bits=int(run_counts @ run_lengths),
-        table_bits=coded.table_bits + 4 * len(run_lengths),
-        entropy_bits=entropy(coded.counts) + entropy(run_counts),
-    )
-    return Section(Kind.WEIGHTS, payload), stats
+        pe, place = np.nonzero(layer.present.reshape(pes, columns * rows))
+        codes = layer.codes.reshape(pes, columns * rows)[pe, place]
+        sparse = _sparse(codes, pe, place, pes, columns * rows)
+        found = sparse_code(sparse, longest, groups=config.code_groups)
+        bound = sparse_entropy(sparse)
+        if found is None:
+            raise ValueError(f"huffman_bits must hold every code, not {longest!r}")
+        coded = found
+    bases = layer.weight_base, layer.pointer_base
+    section = Section(Kind.WEIGHTS, _payload(bases, (columns, rows), coded))
+    return section, _stats(coded, bound, places=layer.codes.size, entries=len(codes))
 
 
 def tiles(base: int, values: npt.ArrayLike, config: Config) -> tuple[Section, WeightStats]:
@@ -101,126 +104,58 @@ def tiles(base: int, values: npt.ArrayLike, config: Config) -> tuple[Section, We
         raise ValueError(f"base must leave {words} of {config.tile_depth} words, not {base!r}")
     check_range("values", array[:, : config.columns], -128, 127)
     check_range("values of second weights", array[:, config.columns :], -127, 127)
-    coded = _code(array.T.reshape(-1).astype(np.int64) & 0xFF, config, raw=True)
-    payload = _payload((base, units), (words, 1), 0, coded, np.zeros(0, np.int64), coded.words)
-    stats = WeightStats(
-        places=array.size,
-        entries=array.size,
-        symbols=len(coded.counts),
-        run_width=0,
-        code_bits=int(coded.words[1].sum()),
-        run_bits=0,
+    codes = array.T.astype(np.int64) & 0xFF
+    longest, groups = config.huffman_bits, config.code_groups
+    coded = dense_code(codes.reshape(-1), longest, raw=True, groups=groups)
+    bound, entries = dense_entropy(codes.reshape(-1)), array.size
+    unit, word = np.nonzero(codes)
+    sparse = _sparse(codes[unit, word], unit, word, units, words)
+    shorter = sparse_code(sparse, longest, separate=config.tile_runs, groups=groups)
+    if shorter is not None and shorter.bits < coded.bits:
+        coded, entries = shorter, len(sparse.codes)
+    bound = min(bound, sparse_entropy(sparse))
+    section = Section(Kind.TILES, _payload((base, units), (words, 1), coded))
+    return section, _stats(coded, bound, places=array.size, entries=entries)
+
+
+def _stats(coded: Coded, bound: float, *, places: int, entries: int) -> WeightStats:
+    return WeightStats(
+        form=coded.form,
+        places=places,
+        entries=entries,
+        symbols=int(np.count_nonzero(coded.lengths)),
+        run_width=coded.run_width,
+        code_bits=coded.code_bits,
+        run_bits=coded.run_bits,
         table_bits=coded.table_bits,
-        entropy_bits=entropy(coded.counts),
+        entropy_bits=bound,
     )
-    return Section(Kind.TILES, payload), stats
 
 
-@dataclass(frozen=True, slots=True)
-class _Coded:
-    """Stored codes as words of bits, and the table that these need."""
-
-    mapped: int
-    names: Array  # stored codes of the table's symbols, if they are named
-    lengths: Array  # code lengths of the table's symbols
-    counts: Array  # how often each of the codes that occur does
-    words: tuple[Array, Array]  # for each code its word and the bits of that
-
-    @property
-    def table_bits(self) -> int:
-        return 8 * len(self.names) + 4 * len(self.lengths)
-
-
-def _code(codes: Array, config: Config, *, raw: bool) -> _Coded:
-    """The shortest of: Huffman codes by number, by name, and (where allowed) 8 bits a code."""
-    used, symbols, counts = np.unique(
-        codes.astype(np.int64), return_inverse=True, return_counts=True
-    )
-    empty = np.zeros(0, np.int64)
-    verbatim = _Coded(RAW, empty, empty, counts, (used[symbols], np.full(len(codes), 8)))
-    if raw and len(used) > 1 << config.huffman_bits:
-        return verbatim
-    # A table names the codes that occur where that is shorter than a length for every code.
-    every = int(used[-1]) + 1 if len(used) else 1
-    mapped = 12 * len(used) < 4 * every and len(used) > 0
-    names, lengths = used if mapped else empty, np.zeros(len(used) if mapped else every, np.int64)
-    lengths[np.arange(len(used)) if mapped else used] = code_lengths(counts, config.huffman_bits)
-    if not mapped:
-        symbols = used[symbols]
-    words = canonical_codes(lengths)[symbols], lengths[symbols]
-    coded = _Coded(int(mapped), names, lengths, counts, words)
-    if raw and 8 * len(codes) <= words[1].sum() + coded.table_bits:
-        return verbatim
-    return coded
-
-
-def _payload(
-    bases: tuple[int, int],
-    sizes: tuple[int, int],
-    run_width: int,
-    coded: _Coded,
-    run_lengths: Array,
-    words: tuple[Array, Array],
-) -> bytes:
-    """The header and the tables of weights, then the stream."""
-    last = max(0, len(coded.lengths) - 1)
-    fields = [
-        (bases, 24),
-        (sizes, 16),
-        ([run_width, last, coded.mapped, *coded.names.tolist()], 8),
-        ([*coded.lengths.tolist(), *run_lengths.tolist()], 4),
-    ]
-    values = np.concatenate([np.array(v, dtype=np.int64) for v, _ in fields] + [words[0]])
-    widths = np.concatenate([np.full(len(v), width) for v, width in fields] + [words[1]])
-    return pack_bits(values, widths)
-
-
-def _gaps(pe: Array, place: Array, pes: int, places: int) -> tuple[Array, Array]:
-    """Empty places in front of each entry, and behind the last entry of each PE."""
+def _sparse(codes: Array, pe: Array, place: Array, pes: int, places: int) -> Sparse:
+    """Weights at places of PEs (or of units), both rising."""
     first = np.ones(len(pe), dtype=bool)
     first[1:] = pe[1:] != pe[:-1]
     before = np.concatenate([[-1], place[:-1]])[: len(place)]
     before[first] = -1
     last = np.full(pes, -1)
     np.maximum.at(last, pe, place)
-    return place - before - 1, places - 1 - last
+    return Sparse(codes, place - before - 1, pe, places - 1 - last)
 
 
-def _choose_runs(gaps: Array, tails: Array, config: Config) -> tuple[Array, Array, int]:
-    """Counts of the runs, their code lengths and the run width that takes the fewest bits."""
-    gap, times = np.unique(gaps, return_counts=True)
-    best: tuple[int, Array, Array, int] | None = None
-    for width in range(1, min(8, config.huffman_bits) + 1):
-        largest = (1 << width) - 1
-        counts = np.bincount(gap % largest, weights=times, minlength=largest + 1).astype(np.int64)
-        counts[largest] = gap // largest @ times + (-(-tails // largest)).sum()
-        lengths = code_lengths(counts, config.huffman_bits).astype(np.int64)
-        bits = int(counts @ lengths) + 4 * len(lengths)
-        if best is None or bits < best[0]:
-            best = bits, counts, lengths, width
-    assert best is not None
-    return best[1:]
-
-
-def _interleave(
-    words: tuple[Array, Array], gaps: Array, pe: Array, tails: Array, run_lengths: Array
-) -> tuple[Array, Array]:
-    """The code words of runs and weights in stream order, PE after PE, and their lengths."""
-    largest = len(run_lengths) - 1
-    runs = canonical_codes(run_lengths)
-    # An entry is its long skips, a run and a weight; a PE's tail is long skips only. The tail of a
-    # PE comes behind its last entry.
-    order = np.argsort(np.concatenate([2 * pe, 2 * np.arange(len(tails)) + 1]), kind="stable")
-    skips = np.concatenate([gaps // largest, -(-tails // largest)])[order]
-    has_entry = order < len(gaps)
-    ends = np.cumsum(skips + 2 * has_entry)
-    total = int(ends[-1]) if len(ends) else 0
-    values = np.full(total, runs[largest])
-    sizes = np.full(total, run_lengths[largest])
-    at = ends[has_entry] - 2
-    values[at], sizes[at] = runs[gaps % largest], run_lengths[gaps % largest]
-    values[at + 1], sizes[at + 1] = words
-    return values, sizes
+def _payload(bases: tuple[int, int], sizes: tuple[int, int], coded: Coded) -> bytes:
+    """The header and the tables of weights, then the stream."""
+    last = max(0, len(coded.lengths) - 1)
+    fields = [
+        (bases, 24),
+        (sizes, 16),
+        ([coded.run_width, last, coded.mapped, *coded.names.tolist()], 8),
+        ([*coded.lengths.tolist(), *coded.run_lengths.tolist()], 4),
+    ]
+    words, bits = coded.words()
+    values = np.concatenate([np.array(v, dtype=np.int64) for v, _ in fields] + [words])
+    widths = np.concatenate([np.full(len(v), width) for v, width in fields] + [bits])
+    return pack_bits(values, widths)
 
 
 def _check_layout(layer: WeightLayout, config: Config) -> None:

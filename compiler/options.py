@@ -12,7 +12,9 @@ class Options:
     """What the user may fix; ``None`` leaves the choice to the plan.
 
     ``engine``: which of them runs fully-connected layers. ``pes`` counts where the EIE array does,
-    ``tile_pixels`` where there is a systolic array.
+    ``tile_pixels`` where there is a systolic array; ``tile_runs`` lets the image hold runs of zeros
+    for it, for a second table in block RAM; ``code_groups`` lets a code word stand for several
+    weights.
     """
 
     pes: int = 64
@@ -23,6 +25,8 @@ class Options:
     acc_rows: int | None = None
     sparse: bool | None = None
     tile_pixels: int = 64
+    tile_runs: bool | None = None
+    code_groups: bool | None = None
     huffman_bits: int = 12
     frame_bytes: int = 256
     trace: bool = False

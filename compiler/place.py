@@ -12,6 +12,7 @@ from prunus.hw.config import Config
 from prunus.hw.isa import Mode, Op
 
 from .allocate import Span, allocate
+from .layers import Layer
 from .lower import Lowered
 from .options import Options
 from .place_matrices import place_matrices
@@ -19,6 +20,7 @@ from .place_steps import place_steps
 from .plan_matrices import Storage, store
 from .plan_memory import Biases, LayerPlan, SharedMemory
 from .steps import Place, Step
+from .weight_codes import worth_it
 
 __all__ = ["Plan", "place"]
 
@@ -79,6 +81,7 @@ def place(lowered: Lowered, options: Options) -> Plan:
     left += [-int(matrix.shift.min()) for matrix in matrices]
     config = Config(
         **_dense_sizes(lowered, steps, options),
+        **_codes(matrices, steps, storage, options),
         **_matrix_sizes(layers, storage, options),
         lanes=lanes,
         acc_width=max(17, *bits),
@@ -141,6 +144,18 @@ def _dense_sizes(lowered: Lowered, steps: Sequence[Step], options: Options) -> d
             "lane_blocks": 2,
         }
     return sizes
+
+
+def _codes(
+    matrices: Sequence[Layer], steps: Sequence[Step], storage: Storage | None, options: Options
+) -> dict[str, Any]:
+    """Which codes of weights the loader knows."""
+    tiles = [step.weights for step in steps if step.weights is not None]
+    dense = storage.dense if storage else ()
+    stored = [(layer.weight, flat) for layer, flat in zip(matrices, dense, strict=True)]
+    asked = (options.tile_runs if tiles else False), options.code_groups
+    runs, groups = worth_it(tiles, stored, options.huffman_bits, *asked)
+    return {"tile_runs": runs, "code_groups": groups}
 
 
 def _matrix_sizes(

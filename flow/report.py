@@ -107,7 +107,8 @@ def _layers(build: Build) -> str:
             f"{rom.rom_bits / 8:,.0f}", _bar(parts, largest),
         ))  # fmt: skip
     titles = (
-        "layer", "operator", "engine", "storage", "weights", "kept", "values", "bits/weight",
+        "layer", "operator", "engine", "storage", "weights", "kept", "values",
+        "entropy/weight", "codes and runs/weight", "bits/weight",
         "predicted cycles", "bytes",
     )  # fmt: skip
     key = "".join(
@@ -116,18 +117,21 @@ def _layers(build: Build) -> str:
             "abcd", ("codes", "runs", "tables", "biases, records, program"), strict=True
         )
     )
-    return f"<h2>Layers</h2><p>{key}</p>" + _table((*titles, "ROM"), rows, right=range(4, 10))
+    return f"<h2>Layers</h2><p>{key}</p>" + _table((*titles, "ROM"), rows, right=range(4, 12))
 
 
 def _weights(layer: LayerReport) -> tuple[str, ...]:
     """How a layer's weights are stored, their number, and what they cost; nothing without any."""
     if not layer.weights:
-        return ("",) * 5
+        return ("",) * 7
+    coded = layer.rom.code_bits + layer.rom.run_bits
     return (
         "dense" if layer.dense else "sparse",
         f"{layer.weights:,}",
         f"{layer.nonzeros / layer.weights:.1%}",
         f"{layer.distinct}",
+        f"{layer.rom.entropy_bits / layer.weights:.3f}",
+        f"{coded / layer.weights:.3f}",
         f"{layer.rom_bits / layer.weights:.2f}",
     )
 

@@ -52,6 +52,10 @@ class Config:
         rows; a column makes two outputs.
     tile_depth : int
         Words, of ``2 * columns`` int8 weights, of the systolic array's memory.
+    tile_runs : bool
+        Their zeros may be stored as runs with a table of their own, as those of sparse PEs are.
+    code_groups : bool
+        In an image a code word may stand for several weights of few bits, or runs and weights.
     tile_pixels : int
         Output pixels whose accumulators each of its two banks holds.
     line_depth : int
@@ -92,6 +96,8 @@ class Config:
     program_depth: int = 16
     columns: int = 0
     tile_depth: int = 2
+    tile_runs: bool = False
+    code_groups: bool = False
     tile_pixels: int = 64
     line_depth: int = 0
     window: bool = False
@@ -151,6 +157,8 @@ class Config:
                              f"each column, not {self.act_word!r}")  # fmt: skip
         if not (self.pes or self.columns):
             raise ValueError("pes must be positive where there are no columns, not 0")
+        if self.tile_runs and not self.columns:
+            raise ValueError("tile_runs must be False without columns, not True")
         if self.line_depth and not self.columns:
             raise ValueError(f"line_depth must be 0 without columns, not {self.line_depth!r}")
         if (self.adder or self.tables) and not self.window:
@@ -195,6 +203,11 @@ class Config:
     def read_latency(self) -> int:
         """Cycles from ``r_en`` of the activation memory to its data."""
         return 2 if self.columns else 1
+
+    @property
+    def run_table(self) -> bool:
+        """Whether there is a table for the code words of runs, beside that of the weights."""
+        return (self.pes > 0 and self.sparse) or self.tile_runs
 
     @property
     def tile_outputs(self) -> int:

@@ -27,8 +27,11 @@ The payload of a section, padded with zero bits to whole bytes:
 ``WEIGHTS``
     weight base 24 | pointer base 24 | columns 16 | rows 16 | run bits 8 | symbols-1 8 | mapped 8
     | if mapped is 1: a stored code of 8 bits for each symbol (else symbol s is stored as s)
+    | if mapped is 1 + 16 * m: a stored code of 8 bits for each of the 2**m members, and if run
+    bits > 0 a run of 8 bits for each
     | unless mapped is 2: a code length of 4 bits for each symbol (0: not used)
-    | if run bits > 0: a code length of 4 bits for each of the 2**(run bits) runs
+    | if run bits > 0 and there are no members: a code length of 4 bits for each of the
+    2**(run bits) runs
     | for each PE its stream.
 
     The Huffman codes are canonical: ordered by length, then by symbol; the first is all zeros.
@@ -38,11 +41,15 @@ The payload of a section, padded with zero bits to whole bytes:
     next. R alone skips R places. A PE's stream ends when the places are used up (a last skip may
     pass the end). The loader turns places into (code, row) entries and column pointers.
     Where mapped is 2 (dense, stored codes of 8 bits) there are no tables: 8 bits for every place.
+    With members of m bits (1, 2 or 4) a symbol is 8 / m of them, the first in its low bits, and
+    the stream is that of the members. Dense: each is a code; a PE's first is the next of a symbol
+    that the PE before it began. Sparse: a run and a code by turns; R ends its symbol.
 ``TILES``
-    The systolic array's weights, as ``WEIGHTS`` with dense columns: word base 24 | units 24
-    | words 16 | 1 16 | 0 8 | symbols-1 8 | mapped 8 | tables as above | for each unit its stream of
-    ``words`` int8. Unit u is output u of every tile, u = 0 .. units-1 (at most
-    ``Config.tile_outputs``); other outputs keep what they had.
+    The systolic array's weights, as ``WEIGHTS``: word base 24 | units 24 | words 16 | 1 16
+    | run bits 8 | symbols-1 8 | mapped 8 | tables as above | for each unit its stream of ``words``
+    int8, which are zeros where it skips places. Unit u is output u of every tile, u = 0 .. units-1
+    (at most ``Config.tile_outputs``); other outputs keep what they had. Runs without members are
+    for configurations with ``Config.tile_runs``.
 ``TABLES``
     slot 8 | 256 int8: a function's value for x = 0..127, -128..-1.
 """
@@ -55,11 +62,14 @@ from enum import IntEnum
 __all__ = ["MAGIC", "VERSION", "ImageError", "Kind", "Section", "pack", "unpack"]
 
 MAGIC = 0x50524E53  # "PRNS"
-VERSION = 2
+VERSION = 3
 HEADER_BYTES = 16
 MULTIPLIER_BITS = 30
 MULTIPLIER_OFFSET = 1 << 30
 SHIFT_BITS = 6
+RAW = 2  # in the field "mapped" of weights
+SYMBOL_BITS = 8  # of a symbol that is several members
+MEMBER_BITS = (1, 2, 4)
 
 
 class Kind(IntEnum):

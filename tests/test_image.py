@@ -8,7 +8,7 @@ from prunus.hw.image import HEADER_BYTES, ImageError, Kind, Section, pack
 from prunus.sim.image import Network, read_image, read_sections
 
 SMALL = dict(pes=4, lanes=2, weight_depth=512, pointer_depth=64, acc_rows=8, act_word=4)
-SMALL |= dict(code_bits=4, codebooks=2, huffman_bits=10, program_depth=4)
+SMALL |= dict(code_bits=4, codebooks=2, huffman_bits=10, program_depth=4, code_groups=True)
 
 
 def small(**changes) -> Config:
@@ -90,8 +90,11 @@ def test_a_single_symbol(dense, code):
     layer = layout(config, 9, 8, 0.5, dense=dense, used=1)
     layer.codes[:] = code
     stats = check(layer, config)
-    assert stats.symbols == 1
-    assert stats.code_bits == stats.entries
+    if dense:
+        assert (stats.form, stats.symbols) == ("groups of 8", 1)
+        assert stats.code_bits == stats.entries // 8
+    else:
+        assert stats.form == "joint"  # of runs alone
 
 
 def test_empty_pes_and_a_full_memory():

@@ -11,7 +11,7 @@ from prunus.hw.image import ImageError, Kind, Section, pack
 from prunus.sim.image import read_image, read_sections
 
 SMALL = dict(pes=0, lanes=2, columns=2, act_word=4, window=True, tables=3, tile_depth=600)
-SMALL |= dict(huffman_bits=10, program_depth=4, channel_depth=8, record_depth=8)
+SMALL |= dict(huffman_bits=10, program_depth=4, channel_depth=8, record_depth=8, code_groups=True)
 HEADER_BITS = 104
 
 
@@ -32,10 +32,12 @@ def check(base, values, config):
     expected[base : base + words, :units] = values
     assert (memories.tiles == expected).all()
     assert memories.tiles.dtype == np.int8
-    assert len(section.payload) == -(-(HEADER_BITS + stats.code_bits + stats.table_bits) // 8)
-    assert stats.code_bits + stats.table_bits <= 8 * words * units
-    assert stats.places == stats.entries == words * units
-    assert (stats.run_bits, stats.run_width) == (0, 0)
+    bits = stats.code_bits + stats.run_bits + stats.table_bits
+    assert len(section.payload) == -(-(HEADER_BITS + bits) // 8)
+    assert bits <= 8 * words * units
+    assert stats.places == words * units
+    assert stats.entries == (np.count_nonzero(values) if stats.run_width else values.size)
+    assert config.tile_runs or stats.run_bits == 0
     return section.payload[12], stats
 
 
@@ -50,14 +52,18 @@ def test_tiles(words, units, base):
     check(base, laplace((words, units), 20), small())
 
 
-def test_the_shortest_of_three_codings_is_taken():
+def test_the_shortest_coding_is_taken():
     config = small(tile_depth=4000)
     rng = np.random.default_rng(1)
     flat = rng.integers(-127, 128, (4000, 4)).astype(np.int8)
     assert check(0, flat, config)[0] == 2
     assert check(0, flat[:5], config)[0] == 2  # a table would cost more than it saves
-    mapped, stats = check(0, rng.choice(np.array([-100, 7, 90], np.int8), (4000, 4)), config)
-    assert (mapped, stats.symbols, stats.table_bits) == (1, 3, 3 * 12)
+    values = np.array([-100, *range(7, 20), 21, 90, 91], np.int8)
+    mapped, stats = check(0, rng.choice(values, (4000, 4)), config)
+    assert (mapped, stats.symbols, stats.table_bits) == (1, 17, 17 * 12)
+    mapped, stats = check(0, rng.choice(values[:3], (4000, 4), p=[0.9, 0.06, 0.04]), config)
+    assert (mapped, stats.form) == (1 + 16 * 2, "groups of 4")
+    assert stats.table_bits == 4 * 8 + 4 * 171  # the last symbol is 2 + 8 + 32 + 128
     mapped, stats = check(0, np.abs(laplace((4000, 4), 5)), config)
     assert mapped == 0
     assert stats.table_bits == 4 * (int(np.abs(laplace((4000, 4), 5)).max()) + 1)
@@ -70,7 +76,7 @@ def test_more_weights_than_code_words_are_raw():
 
 def test_a_single_weight_value():
     mapped, stats = check(0, np.full((600, 4), -1, np.int8), small())
-    assert (mapped, stats.symbols, stats.code_bits) == (1, 1, 2400)
+    assert (mapped, stats.symbols, stats.code_bits) == (1 + 16 * 1, 1, 300)
 
 
 def test_other_units_keep_what_they_had():
@@ -190,6 +196,15 @@ def tiles_payload(base=0, units=1, words=2, one=1, width=0, last=0, mapped=2, bo
         {"one": 2},
         {"width": 1},
         {"mapped": 3},
+        {"mapped": 4},
+        {"mapped": 16},
+        {"mapped": 18},
+        {"mapped": 1 + 16 * 3, "body": bytes(99)},
+        {"mapped": 1 + 16 * 8, "body": bytes(999)},
+        {"mapped": 17, "body": b"\1\2\x2f\x80"},
+        {"mapped": 17, "width": 9, "body": b"\1\2\0\1\x10\0\0\0"},
+        {"mapped": 17, "width": 1, "body": b"\1\2\0\1\x2f\xff\xff"},
+        {"mapped": 0, "width": 1, "body": b"\x11\x10\0\0"},
         {"units": 0},
         {"units": 5, "body": bytes(99)},
         {"base": 599},

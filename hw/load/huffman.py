@@ -10,14 +10,16 @@ from ..config import Config
 __all__ = ["HuffmanTables"]
 
 MAX_SYMBOLS = 256
+MEMBER_NAMES = 5  # bits of the number of a member's name
 
 
 class HuffmanTables(wiring.Component):
     """Decodes a word of a canonical Huffman code every third cycle, out of a lookup table.
 
-    The table of weight codes, and with sparse PEs that of runs, have a row for each word of
+    The table of weight codes, and where there is one that of runs, have a row for each word of
     ``huffman_bits`` bits. So a table takes ``2**huffman_bits * 12`` bits of block RAM and almost no
     logic; 8 to 10 bits suit small parts. Equal to :func:`prunus.sim.huffman.lookup_table`.
+    Where a symbol is several members, their names are read from where they were put.
 
     The code lengths, and where ``mapped`` the symbols' names, are first put into a scratch memory.
     Building a table of n symbols then takes ``n * huffman_bits + 2**huffman_bits`` cycles, and a
@@ -32,7 +34,7 @@ class HuffmanTables(wiring.Component):
         Build a table (of runs or codes) of symbols 0..``last``, found as their names if
         ``mapped``. The last three must be held until ``busy`` is low again.
     wide : In(1)
-        Held as they are: the codes have 8 bits, not ``code_bits``; only where both occur.
+        Held as they are: the symbols have 8 bits, not ``code_bits``; only where both occur.
     busy : Out(1)
         High from the cycle after ``build``.
     error : Out(1)
@@ -40,17 +42,23 @@ class HuffmanTables(wiring.Component):
         code word is not below ``2**code_bits``.
     look, look_runs, bits : In
         Decode the word that ``bits`` starts with, the first bit in the most significant place.
+    read, member : In
+        Read a name that was put; not together with ``look``. Only with ``Config.code_groups``.
     symbol, length : Out
-        Two cycles later, held until the next ``look``: what was found. Length 0: no code word.
+        Two cycles later, held until the next ``look`` or ``read``: what was found, or the name.
+        Length 0: no code word.
     """
 
     def __init__(self, config: Config):
         self.bits_count = config.huffman_bits
         self.code_bits = config.code_bits if config.pes else 8
-        self.sparse = config.sparse and config.pes > 0
-        self.two_widths = config.columns > 0 and self.code_bits < 8
-        self.symbol_width = 8 if self.sparse or config.columns else self.code_bits
+        self.run_table = config.run_table
+        self.code_groups = config.code_groups
+        self.two_widths = self.code_bits < 8 and (config.columns > 0 or config.code_groups)
+        eight = self.run_table or config.columns > 0 or config.code_groups
+        self.symbol_width = 8 if eight else self.code_bits
         wide = {"wide": In(1)} if self.two_widths else {}
+        read = {"read": In(1), "member": In(MEMBER_NAMES)} if config.code_groups else {}
         super().__init__({
             "put": In(1),
             "put_length": In(1),
@@ -66,6 +74,7 @@ class HuffmanTables(wiring.Component):
             "look": In(1),
             "look_runs": In(1),
             "bits": In(config.huffman_bits),
+            **read,
             "symbol": Out(self.symbol_width),
             "length": Out(4),
         })  # fmt: skip
@@ -73,7 +82,7 @@ class HuffmanTables(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = self.bits_count
-        tables = 2 if self.sparse else 1
+        tables = 2 if self.run_table else 1
         m.submodules.scratch = scratch = Bank(width=8, depth=2 * MAX_SYMBOLS)
         m.submodules.table = table = Bank(width=self.symbol_width + 4, depth=tables << bits)
 
@@ -83,10 +92,17 @@ class HuffmanTables(wiring.Component):
             scratch.w_addr.eq(Cat(self.put_symbol, self.put_length)),
             scratch.w_data.eq(self.put_data),
             table.r_en.eq(self.look),
-            table.r_addr.eq(Cat(self.bits, self.look_runs) if self.sparse else self.bits),
+            table.r_addr.eq(Cat(self.bits, self.look_runs) if self.run_table else self.bits),
             Cat(self.length, self.symbol).eq(word),
         ]
-        m.d.sync += word.eq(table.r_data)  # straight behind the memory, which is slow to answer
+        # Straight behind the memories, which are slow to answer.
+        m.d.sync += word.eq(table.r_data)
+        if self.code_groups:
+            reads = Signal()
+            with m.If(self.read | self.look):
+                m.d.sync += reads.eq(self.read)
+            with m.If(reads):
+                m.d.sync += word[4:].eq(scratch.r_data)
 
         size = Signal(4, reset_less=True)
         # Reading, comparing and looking at the result overlap: what is read is two symbols ahead.
@@ -107,13 +123,16 @@ class HuffmanTables(wiring.Component):
                 m.d.sync += ahead.eq(0)
         m.d.comb += [
             symbol.eq(ahead - 2),
-            scratch.r_en.eq(self.busy),
+            scratch.r_en.eq(self.busy | self.read if self.code_groups else self.busy),
             scratch.r_addr.eq(Cat(Mux(name, symbol, ahead), ~name)),
             found.eq(Mux(self.mapped, scratch.r_data, symbol)),
             table.w_en.eq(fills & ~row[-1]),
             table.w_data.eq(Cat(Mux(clears, 0, size), found)),
-            table.w_addr.eq(Cat(row[:bits], self.runs) if self.sparse else row[:bits]),
+            table.w_addr.eq(Cat(row[:bits], self.runs) if self.run_table else row[:bits]),
         ]
+        if self.code_groups:
+            with m.If(self.read):
+                m.d.comb += scratch.r_addr.eq(self.member)
         too_long = (self.put & self.put_length & (self.put_data[4:] > bits)) if bits < 15 else 0
         too_wide = (found >> self.code_bits != 0) & ~self.runs if self.code_bits < 8 else 0
         if self.two_widths:

@@ -21,7 +21,8 @@ class WeightSection(wiring.Component):
 
     Dense, raw or not: three cycles a weight, three more for each PE. Sparse: six cycles an entry
     (three for its run, three for its code), three for a skip alone, one more for each column of a
-    PE. In front of that the tables take what :class:`HuffmanTables` says.
+    PE, so for each zero of a tile. Where a symbol is several members: three cycles for the symbol,
+    two for each member. In front of that the tables take what :class:`HuffmanTables` says.
 
     A write out of a memory's depth is not made, but is an error.
 
@@ -44,6 +45,9 @@ class WeightSection(wiring.Component):
     def __init__(self, config: Config, window_bits: int):
         self.config = config
         self.sparse = config.sparse and config.pes > 0
+        # Which kinds of weights may have runs; code words of runs are in a table of their own, or
+        # stand for runs and weights together.
+        self.runs_in_tiles = config.columns > 0 and (config.tile_runs or config.code_groups)
         # Bits of what is written, and of where it goes.
         data, address = [8] if config.columns else [], []
         if config.columns:
@@ -86,7 +90,8 @@ class WeightSection(wiring.Component):
         rows = Signal(config.length_bits if config.pes else 1, reset_less=True)
         run_bits = Signal(4, reset_less=True)
         last = Signal(8, reset_less=True)  # symbol
-        mapped = Signal(2 if config.columns or config.code_bits == 8 else 1, reset_less=True)
+        mapped_bits = 2 if config.columns or config.code_bits == 8 else 1
+        mapped = Signal(7 if config.code_groups else mapped_bits, reset_less=True)
         header = [(base, 3), (pointer_base, 3), (columns, 2), (rows, 2)]
         header += [(run_bits, 1), (last, 1), (mapped, 1)]
         index = Signal(8, reset_less=True)  # of a header byte, later of a symbol
@@ -95,19 +100,42 @@ class WeightSection(wiring.Component):
         tiles = Const(1) if not config.pes else self.tiles if config.columns else Const(0)
         sparse, raw = Signal(), Signal()
         runs = Signal(reset_less=True)  # which table is read; then `last` is the largest run
+        # Members of a symbol, of 1, 2 or 4 bits: those that are still to come, and how many.
+        group = mapped[4:] if config.code_groups else Const(0, 3)
+        grouped = group.any() if config.code_groups else Const(0)
+        held = Signal(8, reset_less=True)
+        left = Signal(4, reset_less=True)
+        last_name = Signal(8, reset_less=True)
+        kind = Signal()  # 1: the next member is a run
+        # Names of runs lie behind those of codes.
+        kinds = Cat(Const(0, 1), group[0], group[1], Const(0, 1), group[2])
+        member_bits = Cat(Const(1, 1), group[1] | group[2], group[2], group[2])
+        member = Signal(4)
         m.d.comb += [
-            sparse.eq(run_bits != 0 if self.sparse else 0),
-            raw.eq(mapped[1:]),
+            sparse.eq(run_bits != 0 if self.sparse or self.runs_in_tiles else 0),
+            raw.eq(mapped[1:2]),
+            member.eq(held),
             tables.runs.eq(runs),
             tables.last.eq(last),
-            tables.mapped.eq(mapped[0] & ~runs),
+            tables.mapped.eq(mapped[0] & ~runs & ~grouped),
             tables.put_symbol.eq(index),
             tables.put_data.eq(byte),
             tables.bits.eq(self.window[-config.huffman_bits :]),
         ]
+        if config.code_groups:
+            m.d.comb += tables.member.eq((member & member_bits) | Mux(kind, kinds, 0))
+
+        def shift(bits):
+            """Go on to the next member."""
+            with m.If(group[0]):
+                m.d.sync += held.eq(bits >> 1)
+            with m.Elif(group[1]):
+                m.d.sync += held.eq(bits >> 2)
+            with m.Else():
+                m.d.sync += held.eq(bits >> 4)
 
         if tables.two_widths:
-            m.d.comb += tables.wide.eq(tiles)
+            m.d.comb += tables.wide.eq(tiles | grouped)
 
         # Where the next entry goes.
         unit = Signal(8, reset_less=True)
@@ -115,10 +143,14 @@ class WeightSection(wiring.Component):
         length = Signal(config.length_bits, reset_less=True)
         pointer = Signal.like(pointer_base)
         column = Signal(16, reset_less=True)  # from 1 on
-        farthest = config.acc_rows + MAX_RUN if config.pes else 1
+        farthest = config.acc_rows if config.pes else 1
+        if config.pes or self.runs_in_tiles:
+            farthest += MAX_RUN
         place = Signal(range(farthest + 1), reset_less=True)
         advance = Signal.like(place)
         put = Signal()  # the next word is a code, for the entry at `place`
+        filled = Signal(reset_less=True)  # a tile's word at `place` has its weight
+        blank = Signal()
         no_word = Signal()
         last_column = column == columns
         m.d.sync += place.eq(place + advance)
@@ -133,6 +165,8 @@ class WeightSection(wiring.Component):
                 m.d.sync += length.eq(0)
 
         symbol = Mux(raw, byte, tables.symbol)
+        if self.runs_in_tiles:
+            symbol = symbol & ~blank.replicate(8)
         start = (address - length)[: config.weight_address_bits]
         entry = Cat(symbol[: config.code_bits], place[: config.row_bits])[: config.entry_bits]
         m.d.comb += [
@@ -145,38 +179,61 @@ class WeightSection(wiring.Component):
         def fail(code):
             m.d.comb += self.error.eq(code)
 
+        def write_entry():
+            m.d.comb += self.write.eq(address < depth)
+            m.d.sync += address.eq(address + 1)
+            with m.If(~self.write):
+                fail(LoadError.SECTION_LENGTH)
+
+        # The header goes to its registers a cycle after it was read.
+        is_header = Signal()
+        header_byte = Signal(8, reset_less=True)
+        header_index = Signal.like(index)
+        m.d.sync += [is_header.eq(0), header_byte.eq(byte), header_index.eq(index)]
+        with m.If(is_header):
+            with m.Switch(header_index):
+                position = 0
+                for register, count in header:
+                    for n in reversed(range(count)):
+                        with m.Case(position):
+                            part = register[8 * n : 8 * n + 8]
+                            m.d.sync += part.eq(header_byte)
+                            with m.If(header_byte >> len(part) != 0):
+                                fail(LoadError.SECTION_LENGTH)
+                        position += 1
+
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [index.eq(0), runs.eq(0)]
+                m.d.sync += [index.eq(0), runs.eq(0), left.eq(0)]
                 with m.If(self.start):
                     m.next = "HEADER"
 
             with m.State("HEADER"):
                 m.d.comb += [self.consume.eq(self.ready), self.amount.eq(8)]
                 with m.If(self.ready):
-                    m.d.sync += index.eq(index + 1)
-                    with m.Switch(index):
-                        position = 0
-                        for register, count in header:
-                            for n in reversed(range(count)):
-                                with m.Case(position):
-                                    part = register[8 * n : 8 * n + 8]
-                                    m.d.sync += part.eq(byte)
-                                    with m.If(byte >> len(part) != 0):
-                                        fail(LoadError.SECTION_LENGTH)
-                                position += 1
+                    m.d.sync += [index.eq(index + 1), is_header.eq(1)]
                     with m.If(index == HEADER_BYTES - 1):
-                        m.next = "CHECK"
+                        m.next = "REST"
+            with m.State("REST"):
+                m.next = "CHECK"
             with m.State("CHECK"):
                 m.d.sync += index.eq(0)
-                run_limit = 8 if self.sparse else 0
+                if config.code_groups:
+                    names = [1, group[1:].any() | sparse, group[2] | (group[1] & sparse)]
+                    names += [group[2], group[2] & sparse]
+                    m.d.sync += last_name.eq(Mux(grouped, Cat(names), last))
+                run_limit, tile_limit = 8 * self.sparse, 8 * self.runs_in_tiles
                 with m.If(
                     (base > depth)
                     | (columns == 0)
                     | (rows == 0)
                     | (rows > Mux(tiles, 1, config.acc_rows))
-                    | (run_bits > Mux(tiles, 0, run_limit))
-                    | (mapped == 3)
+                    | (run_bits > Mux(tiles, tile_limit, run_limit))
+                    | (0 if config.tile_runs else tiles & sparse & ~grouped)
+                    | (mapped[2:4] != 0)
+                    | (mapped[0] & mapped[1:2])
+                    | (grouped & ~mapped[0])
+                    | (group & (group - 1)).any()
                     | (raw & (sparse | (~tiles & (config.code_bits < 8))))
                     | (tiles & ((pointer_base == 0) | (pointer_base > config.tile_outputs)))
                     | (~tiles & (pointer_base >> pointer_bits != 0))
@@ -193,9 +250,13 @@ class WeightSection(wiring.Component):
                 m.d.comb += tables.put.eq(self.ready)
                 with m.If(self.ready):
                     m.d.sync += index.eq(index + 1)
-                    with m.If(index == last):
+                    with m.If(index == (last_name if config.code_groups else last)):
                         m.d.sync += index.eq(0)
                         m.next = "LENGTHS"
+                    if config.code_groups and config.pes and config.code_bits < 8:
+                        is_code = (index & kinds) == 0
+                        with m.If(grouped & ~tiles & is_code & (byte >> config.code_bits != 0)):
+                            fail(LoadError.CODE)
             with m.State("LENGTHS"):
                 m.d.comb += [self.consume.eq(self.ready), self.amount.eq(4)]
                 m.d.comb += [tables.put.eq(self.ready), tables.put_length.eq(1)]
@@ -210,28 +271,41 @@ class WeightSection(wiring.Component):
             with m.State("WAIT"):
                 with m.If(~tables.busy):
                     with m.If(sparse & ~runs):
-                        m.d.sync += [runs.eq(1), last.eq((1 << run_bits) - 1)]
+                        m.d.sync += last.eq((1 << run_bits) - 1)
+                    with m.If(sparse & ~runs & ~grouped):
+                        m.d.sync += runs.eq(1)
                         m.next = "LENGTHS"
                     with m.Else():
                         m.next = "FIRST COLUMN"
 
             with m.State("FIRST COLUMN"):
                 m.d.sync += [address.eq(base), pointer.eq(pointer_base)]
-                m.d.sync += [place.eq(0), put.eq(0)]
+                m.d.sync += [place.eq(0), put.eq(0), filled.eq(0)]
                 m.d.comb += first.eq(1)
                 m.next = "LOOK"
             with m.State("LOOK"):
-                m.d.comb += [tables.look.eq(1), tables.look_runs.eq(sparse & ~put)]
+                m.d.comb += [tables.look.eq(left == 0 if config.code_groups else 1), blank.eq(1)]
+                m.d.comb += tables.look_runs.eq(sparse & ~put & ~grouped)
                 with m.If(self.ready):
                     m.next = "READ"
+                if config.code_groups:
+                    with m.If(left != 0):
+                        m.next = "FOUND"
                 with m.If(place >= rows):
                     m.d.comb += [advance.eq(-rows), column_ends.eq(1)]
+                    if self.runs_in_tiles:
+                        with m.If(sparse & tiles):
+                            m.d.sync += filled.eq(0)
+                            with m.If(~filled):
+                                write_entry()
+                    if self.sparse:
+                        with m.If(sparse & ~tiles):
+                            m.d.comb += self.pointer.eq(1)
+                            m.d.comb += self.write.eq(pointer < config.pointer_depth)
+                            m.d.sync += pointer.eq(pointer + 1)
+                            with m.If(~self.write):
+                                fail(LoadError.SECTION_LENGTH)
                     with m.If(sparse):
-                        m.d.comb += self.pointer.eq(1)
-                        m.d.comb += self.write.eq(pointer < config.pointer_depth)
-                        m.d.sync += pointer.eq(pointer + 1)
-                        with m.If(~self.write):
-                            fail(LoadError.SECTION_LENGTH)
                         m.next = "LOOK"  # more columns may end here
                     with m.If(last_column):
                         with m.If(put):
@@ -239,21 +313,38 @@ class WeightSection(wiring.Component):
                         m.next = "NEXT PE"
             with m.State("READ"):
                 m.next = "FOUND"
+                if config.code_groups:
+                    with m.If(grouped):
+                        m.next = "MEMBERS"
+            if config.code_groups:
+                with m.State("MEMBERS"):
+                    m.d.comb += [self.consume.eq(1), self.amount.eq(tables.length)]
+                    m.d.comb += [tables.read.eq(1), member.eq(tables.symbol), kind.eq(sparse)]
+                    m.d.sync += [left.eq(Cat(Const(0, 1), group[2], group[1], group[0]))]
+                    m.d.sync += no_word.eq(tables.length == 0)
+                    shift(tables.symbol)
+                    m.next = "NAME"
+                with m.State("NAME"):
+                    m.next = "FOUND"
             with m.State("FOUND"):
-                m.d.comb += [self.consume.eq(1), self.amount.eq(Mux(raw, 8, tables.length))]
+                m.d.comb += [self.consume.eq(~grouped), self.amount.eq(Mux(raw, 8, tables.length))]
+                m.d.sync += no_word.eq(~raw & ~grouped & (tables.length == 0))
+                if config.code_groups:
+                    with m.If(grouped):
+                        m.d.comb += [tables.read.eq(1), kind.eq(sparse & put)]
+                        m.d.sync += left.eq(left - 1)
+                        shift(held)
                 m.next = "LOOK"
                 with m.If(sparse & ~put):
                     m.d.comb += advance.eq(tables.symbol)
                     m.d.sync += put.eq(tables.symbol != last)
+                    with m.If(tables.symbol == last):
+                        m.d.sync += left.eq(0)
                 with m.Else():
-                    m.d.comb += self.write.eq(address < depth)
+                    write_entry()
                     m.d.comb += entry_put.eq(1)
-                    m.d.sync += address.eq(address + 1)
                     m.d.comb += advance.eq(1)
-                    m.d.sync += put.eq(0)
-                    with m.If(~self.write):
-                        fail(LoadError.SECTION_LENGTH)
-                m.d.sync += no_word.eq(~raw & (tables.length == 0))
+                    m.d.sync += [put.eq(0), filled.eq(1)]
             with m.State("NEXT PE"):
                 m.d.sync += unit.eq(unit + 1)
                 with m.If(unit == Mux(tiles, pointer_base, config.pes) - 1):
