@@ -8,13 +8,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from prunus.boards.board import Board
 from prunus.compiler import evaluate, store
 from prunus.compiler.ir import Array, Graph, ModelError
+from prunus.compiler.passes.lowrank import choose_ranks, decompose
 from prunus.compiler.plan import Options
 from prunus.compiler.train.extra import need_train
 
@@ -44,10 +45,12 @@ class Settings:
     before training; ``stochastic`` rounding goes with uniform ones. ``criterion`` and
     ``schedule``: of pruning; the densities of the layers come from the rank of each weight in the
     whole network ("rank"), or from the sensitivity scan ("scan"), or are all the same ("equal").
-    ``group``: of group LASSO, which empties whole rows and columns. ``balance``: equal work for
-    each PE. ``epochs`` of pruning and
-    ``tune_epochs`` of sharing in each step, at most ``steps`` of these. ``taught``: how much of
-    the loss is the teacher's (0: no teacher).
+    ``lasso``: of the sum of magnitudes; ``group``: of group LASSO, which empties whole rows and
+    columns. ``balance``: equal work for each PE. ``low_rank``: the share of its squared weights
+    that a layer keeps when it becomes two or three smaller ones, before all else (0: none does);
+    ``factors`` of convolutions are "tucker" or "spatial". ``epochs`` of pruning and ``tune_epochs``
+    of sharing in each step, at most ``steps`` of these. ``taught``: how much of the loss is the
+    teacher's (0: no teacher).
     """
 
     scheme: str = "codebook"
@@ -57,8 +60,11 @@ class Settings:
     criterion: str = "obd"
     schedule: str = "cubic"
     densities: str = "rank"
+    lasso: float = 0.0
     group: float = 0.0
     balance: bool = False
+    low_rank: float = 0.0
+    factors: Literal["tucker", "spatial"] = "tucker"
     epochs: int = 12
     tune_epochs: int = 4
     batch: int = 64
@@ -74,13 +80,13 @@ class Settings:
                 f"densities must be one of {', '.join(DENSITIES)}, not {self.densities!r}"
             )
 
-    def training(self, epochs: int, rate: float) -> "Training":
+    def training(self, epochs: int, rate: float, lasso: float = 0.0) -> "Training":
         """The settings of one training."""
         from prunus.compiler.train.fit import Training
 
         return Training(
             epochs=epochs, batch=self.batch, rate=rate, taught=self.taught, seed=self.seed,
-            threads=self.threads,
+            threads=self.threads, l1=lasso,
         )  # fmt: skip
 
 
@@ -187,12 +193,16 @@ def compress(
         _same_task(graph, teacher)
     else:
         taught = original
-    search = _Search(work, data, settings, taught, options, board, notify)
+    size = _original_bytes(graph)
+    search = _Search(work, data, settings, taught, options, board, notify, size)
 
-    scanned = search.kept("scan.json", lambda: search.scan(original))
-    plain = quantize_step(graph, data)
+    start = _low_rank(graph, settings)
+    scanned = search.kept(
+        "scan.json", lambda: search.scan(original if start is graph else Network(start))
+    )
+    plain = quantize_step(start, data)
     steps = [search.measured(0, plain, {}, density_of(plain))]
-    tried = {0: graph}
+    tried = {0: start}
     density = first_density(budget, steps)
     while density is not None and len(steps) <= settings.steps:
         number = len(steps)
@@ -246,6 +256,7 @@ class _Search:
     options: Options | None
     board: Board | None
     notify: Progress
+    original_bytes: int
 
     def scan(self, network: "Network") -> dict[str, dict[str, float]]:
         """The held-out loss of each layer pruned alone, by density."""
@@ -269,7 +280,7 @@ class _Search:
         if not files[0].exists():
             pruned = prune_steps(
                 graph, self.data, self.densities(graph, density),
-                s.training(s.epochs, s.rate), teacher=teacher,
+                s.training(s.epochs, s.rate, s.lasso), teacher=teacher,
                 criterion=s.criterion, schedule=s.schedule, group=s.group,
                 scope="network" if s.densities == "rank" else "layer",
                 pes=(self.options or Options()).pes if s.balance else 0,
@@ -321,7 +332,7 @@ class _Search:
                 "accuracy": accuracy(graph, self.data.held_x, self.data.held_y),
                 "bytes": build.rom_bytes,
                 "cycles": sum(layer.cycles for layer in build.layers),
-                "ratio": _original_bytes(graph) / build.rom_bytes,
+                "ratio": self.original_bytes / build.rom_bytes,
                 "bits": bits,
                 "layers": rows,
                 "file": path.name,
@@ -335,6 +346,17 @@ class _Search:
         if not path.exists():
             _write(path, json.dumps(make()))
         return json.loads(path.read_text())
+
+
+def _low_rank(graph: Graph, settings: Settings) -> Graph:
+    """The graph with smaller layers, where low ranks are wanted."""
+    if not settings.low_rank:
+        return graph
+    if graph.quantized:
+        raise ModelError(f"{graph.name}: its weights are integers; low rank needs a float model")
+    return decompose(
+        graph, choose_ranks(graph, energy=settings.low_rank, convolutions=settings.factors)
+    )
 
 
 def _original_bytes(graph: Graph) -> int:

@@ -9,6 +9,7 @@ import pytest
 from train_support import digits, mlp
 
 from prunus.compiler import evaluate, store
+from prunus.compiler.ir import ModelError
 from prunus.compiler.load import load_model
 from prunus.compiler.train import fit as training
 from prunus.compiler.train.data import make_data
@@ -247,3 +248,18 @@ def test_classes_of_one_output_and_values_are_scored():
     assert flow_compress.accuracy(graph, x, outputs) == pytest.approx(1, abs=1e-6)
     assert flow_compress.accuracy(graph, x, outputs.mean() + 0 * outputs) < 0
     assert flow_compress.accuracy(graph, x, outputs.argmax(axis=1)) == 1
+
+
+def test_low_rank_comes_first(folder, made, tmp_path):
+    graph = load_model(folder / "net.npz")
+    with np.load(folder / "digits.npz") as arrays:
+        data = make_data(graph, arrays["x"], arrays["y"])
+    settings = Settings(epochs=2, tune_epochs=1, steps=1, low_rank=0.8, lasso=1e-5, bits=4)
+    found = compress(graph, data, Budget("size", 900), tmp_path / "w", settings=settings)
+    assert {"dense0_in", "dense0_out"} <= set(found.sensitivity)
+    count = sum(node.consts[key].size for node in graph.nodes for key in node.consts)
+    assert [step.ratio for step in found.steps] == [4 * count / step.bytes for step in found.steps]
+    assert found.steps[0].accuracy > 0.5 and found.steps[1].bytes < found.steps[0].bytes
+    quantized = load_model(made[0] / "model.npz")
+    with pytest.raises(ModelError, match="its weights are integers; low rank needs a float model"):
+        compress(quantized, data, Budget("size", 900), tmp_path / "v", settings=settings)

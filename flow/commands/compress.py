@@ -47,9 +47,15 @@ FILE = click.Path(path_type=Path)
     help="Of the layers: by the rank of all weights, by the sensitivity scan, or the same for all.",
 )  # fmt: skip
 @click.option("--stochastic", is_flag=True, help="Round at random in training (uniform).")
+@click.option("--lasso", type=click.FloatRange(0), default=0.0, metavar="L",
+              help="Weight of the sum of magnitudes in pruning.")  # fmt: skip
 @click.option("--group", type=click.FloatRange(0), default=0.0, metavar="L",
               help="Weight of group LASSO, which empties rows and columns.")  # fmt: skip
 @click.option("--balance", is_flag=True, help="Keep equal work for each PE.")
+@click.option("--low-rank", type=click.FloatRange(0, 1, min_open=True), metavar="E",
+              help="First split layers so that they keep this share of energy.")  # fmt: skip
+@click.option("--factors", type=click.Choice(["tucker", "spatial"]), default="tucker",
+              show_default=True, help="Of convolutions of low rank.")  # fmt: skip
 @click.option("--teacher", type=FILE, metavar="MODEL", help="Learn from this; else from MODEL.")
 @click.option("--no-teacher", is_flag=True, help="Learn from the labels alone.")
 @click.option("--epochs", type=click.IntRange(1), default=12, show_default=True,
@@ -104,6 +110,7 @@ def compress_command(
         from ..labelled import read_labelled
 
         tune = chosen.pop("tune_epochs")
+        chosen["low_rank"] = chosen["low_rank"] or 0.0
         settings = Settings(tune_epochs=tune, taught=0.0 if no_teacher else 0.7, **chosen)
         graph = load_model(model)
         arrays = read_labelled(data)
