@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from prunus.hw.bank import ICE40_SMALL
 from prunus.hw.config import Config, bits_for
 from prunus.hw.rom import DEEP
 from prunus.hw.vector.requantize import LOW_BITS
@@ -17,7 +18,7 @@ _SHAPES = {
     "ice40": ((16, 256), (8, 512), (4, 1024), (2, 2048)),
 }
 # Bits below which synthesis takes logic instead of a block.
-_SMALL = {"ecp5": 2048, "ice40": 256}
+_SMALL = {"ecp5": 2048, "ice40": ICE40_SMALL}
 
 
 def blocks(family: str, width: int, depth: int) -> int:

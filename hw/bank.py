@@ -3,8 +3,11 @@
 from amaranth import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.vendor import LatticeICE40Platform
 
-__all__ = ["Bank"]
+__all__ = ["ICE40_SMALL", "Bank"]
+
+ICE40_SMALL = 96  # bits; more take block RAM on an iCE40, where a bit is a logic cell otherwise
 
 
 class Bank(wiring.Component):
@@ -39,7 +42,11 @@ class Bank(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.mem = mem = memory.Memory(self._data, attrs={"no_rw_check": 1})
+        attrs: dict[str, int | str] = {"no_rw_check": 1}
+        bits = self._data.depth * len(self.r_data)
+        if isinstance(platform, LatticeICE40Platform) and bits >= ICE40_SMALL:
+            attrs["ram_style"] = "block"
+        m.submodules.mem = mem = memory.Memory(self._data, attrs=attrs)
         read = mem.read_port(domain="comb")
         write = mem.write_port(granularity=self._part)
         row = Signal(self.r_data.shape(), reset_less=True)

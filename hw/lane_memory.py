@@ -30,7 +30,7 @@ class LaneMemory(wiring.Component):
     Members
     -------
     bus : In(WriteBus)
-        A write is in place 3 cycles later.
+        A write is in place 3 cycles later; with one lane, 2.
     r_addr, r_en, r_data
         Read port.
     """
@@ -54,22 +54,26 @@ class LaneMemory(wiring.Component):
         m.submodules.bank = bank = Bank(width=self.width * lanes, depth=self.depth)
         word = Signal(data.ArrayLayout(self.width, lanes), reset_less=True)
         w_en = Signal()
-        w_addr_0, w_addr = (Signal(bank.w_addr.shape(), name=name, reset_less=True)
-                            for name in ("w_addr_0", "w_addr"))  # fmt: skip
-        mine = Signal()
-        lane = Signal(bits_for(lanes - 1), reset_less=True)
-        value = Signal(self.width, reset_less=True)
+        w_addr = Signal(bank.w_addr.shape(), reset_less=True)
+        value = self.bus.data[self.low : self.low + self.width]
         chosen = self.bus.valid & (self.bus.target == self.target)
-        m.d.sync += [mine.eq(chosen), w_en.eq(mine), w_addr.eq(w_addr_0)]
-        # With an enable, or synthesis takes the registers of another memory for these.
-        with m.If(chosen):
-            m.d.sync += [
-                lane.eq(self.bus.unit),
-                value.eq(self.bus.data[self.low : self.low + self.width]),
-                w_addr_0.eq(self.bus.address),
-            ]
-        with m.If(mine):
-            m.d.sync += word[lane].eq(value)
+        if lanes == 1:
+            m.d.sync += [w_en.eq(chosen), w_addr.eq(self.bus.address), word[0].eq(value)]
+        else:
+            mine = Signal()
+            mine_addr = Signal.like(w_addr, name="mine_addr", reset_less=True)
+            mine_lane = Signal(bits_for(lanes - 1), reset_less=True)
+            mine_value = Signal(self.width, reset_less=True)
+            m.d.sync += [mine.eq(chosen), w_en.eq(mine), w_addr.eq(mine_addr)]
+            # With an enable, or synthesis takes the registers of another memory for these.
+            with m.If(chosen):
+                m.d.sync += [
+                    mine_addr.eq(self.bus.address),
+                    mine_lane.eq(self.bus.unit),
+                    mine_value.eq(value),
+                ]
+            with m.If(mine):
+                m.d.sync += word[mine_lane].eq(mine_value)
         m.d.comb += [
             bank.w_addr.eq(w_addr),
             bank.w_data.eq(word),

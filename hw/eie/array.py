@@ -12,7 +12,7 @@ from ..config import Config
 from ..location import location_layout
 from ..skid import SkidBuffer
 from .layer import layer_layout
-from .pe import Pe
+from .pe import NEAR, Pe
 from .scanner import Scanner
 
 __all__ = ["EieArray"]
@@ -88,7 +88,7 @@ class EieArray(wiring.Component):
         # Registers on the way to the farthest PEs, and on the way back.
         self.groups = -(-config.pes // GROUP)
         self.levels_out = self.groups
-        self.levels_back = 0 if config.pes <= 4 else 1 if self.groups == 1 else 3
+        self.levels_back = 0 if config.pes <= NEAR else 1 if self.groups == 1 else 3
         self.join_levels = 0
         while JOIN**self.join_levels < min(config.pes, GROUP) // config.lanes:
             self.join_levels += 1

@@ -11,7 +11,9 @@ from ..config import Config, bits_for
 from ..multiplier import Multiplier
 from .layer import broadcast_layout
 
-__all__ = ["Pe"]
+__all__ = ["NEAR", "Pe"]
+
+NEAR = 4  # PEs, at most, that need no registers on the way to them and back
 
 
 class Pe(wiring.Component):
@@ -84,16 +86,17 @@ class Pe(wiring.Component):
         m = Module()
         config = self.config
 
-        # What is written comes from registers: there are many PEs, and their memories are far.
+        # Where there are many PEs, their memories are far: what is written comes from registers.
+        late = "sync" if config.pes > NEAR else "comb"
         w_address = Signal.like(self.bus.address, name="w_address", reset_less=True)
         w_data = Signal.like(self.bus.data, name="w_data", reset_less=True)
-        m.d.sync += [w_address.eq(self.bus.address), w_data.eq(self.bus.data)]
+        m.d[late] += [w_address.eq(self.bus.address), w_data.eq(self.bus.data)]
 
         def fillable(target, width, depth, *, shared=False):
             bank = Bank(width=width, depth=depth)
             mine = shared | (self.bus.unit == self.index)
             w_en = Signal(name=f"w_{target.name.lower()}")
-            m.d.sync += w_en.eq(self.bus.valid & (self.bus.target == target) & mine)
+            m.d[late] += w_en.eq(self.bus.valid & (self.bus.target == target) & mine)
             m.d.comb += [bank.w_en.eq(w_en), bank.w_addr.eq(w_address), bank.w_data.eq(w_data)]
             return bank
 
