@@ -13,6 +13,7 @@ from .activations import Activations
 from .config import Config, bits_for
 from .eie.engine import EieEngine
 from .host.port import HostPort
+from .isa import Op
 from .load.loader import Loader
 from .rom import Rom
 from .sequencer import Sequencer, engines
@@ -20,14 +21,29 @@ from .skid import SkidBuffer
 from .systolic.engine import SystolicEngine
 from .vector.unit import VectorUnit
 from .window.engine import WindowEngine
+from .winograd.engine import WinogradEngine
+from .winograd.geometry import Geometry
+from .winograd.pool import shared_widths
 
 __all__ = ["Accelerator", "trace_signature"]
 
-ENGINES: dict[str, Callable[[Config], Any]] = {
+ENGINES: dict[str, Callable[..., Any]] = {
     "eie": EieEngine,
     "systolic": SystolicEngine,
+    "winograd": WinogradEngine,
     "window": WindowEngine,
 }
+
+
+def _shares(engine: str, config: Config) -> dict[str, Any]:
+    """Which products the Winograd unit has the systolic array make, for either of them."""
+    if not config.winograd or engine not in ("systolic", "winograd"):
+        return {}
+    geometry = Geometry.of(config)
+    shared = geometry.shared(config)
+    if engine == "systolic":
+        return {"shared": shared_widths(geometry, shared)}
+    return {"geometry": geometry, "shared": shared}
 
 
 def trace_signature(config: Config) -> wiring.Signature:
@@ -91,7 +107,7 @@ class Accelerator(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = Activations(config)
         m.submodules.vector = vector = VectorUnit(config)
-        built = {name: ENGINES[name](config) for name in engines(config)}
+        built = {name: ENGINES[name](config, **_shares(name, config)) for name in engines(config)}
         for name, engine in built.items():
             m.submodules[name] = engine
 
@@ -139,6 +155,15 @@ class Accelerator(wiring.Component):
         ]
         for name, engine in built.items():
             m.d.comb += engine.start.eq(getattr(sequencer, f"start_{name}"))
+        if hasattr(built.get("winograd"), "products"):
+            systolic, winograd = built["systolic"], built["winograd"]
+            m.d.comb += [
+                systolic.x.eq(winograd.x),
+                systolic.y.eq(winograd.y),
+                winograd.products.eq(systolic.products),
+            ]
+            # Far ahead of the first product, and of the weights that the array is given next.
+            m.d.sync += systolic.turn.eq(sequencer.layer.op == Op.WINOGRAD)
         if "window" in built:
             window = built["window"]
             m.d.comb += [

@@ -18,7 +18,7 @@ class Target(enum.Enum, shape=3):
     CHANNEL = 3  # unit: lane; data: pe << (row_bits + 32) | row << 32 | bias
     RECORD = 4  # unit: lane; data: shift << 30 | multiplier - 2**30
     PROGRAM = 5  # data: 32 bits of a descriptor, the most significant first
-    TILE = 6  # unit: output of a tile; data: int8
+    TILE = 6  # unit: output of a tile, then bytes of a Winograd unit's words; data: int8
     TABLE = 7  # address: slot << 8 | (x & 0xFF); data: int8
 
 
@@ -41,6 +41,7 @@ class WriteBus(wiring.Signature):
             (config.record_depth - 1).bit_length(),
             (config.descriptor_words * config.program_depth - 1).bit_length(),
             (config.tile_depth - 1).bit_length() if config.columns else 1,
+            (config.winograd_depth - 1).bit_length() if config.winograd else 1,
             (256 * config.tables - 1).bit_length() if config.tables else 1,
         )
         widest = max(

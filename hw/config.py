@@ -60,6 +60,14 @@ class Config:
         Output pixels whose accumulators each of its two banks holds.
     line_depth : int
         Longest delay, in pixels, of the depthwise path's lines; 0: no such path.
+    winograd : int
+        Outputs along a side of a Winograd unit's tiles: 4 for F(4x4, 3x3), 2 for F(2x2, 3x3); 0: no
+        such unit. It stands beside a systolic array.
+    winograd_filters, winograd_passes, winograd_channels, winograd_depth : int
+        Output channels at a time, cycles for the products of an input channel, most input channels,
+        words of ``9 * winograd_filters`` int8 weights (:class:`.winograd.geometry.Geometry`). With
+        one pass the systolic array makes the products by turns, and logic what it has no
+        multiplier for; with more, every product has a multiplier of its own.
     window : bool
         Build the window engine: pools, copies, tables.
     adder : bool
@@ -100,6 +108,11 @@ class Config:
     code_groups: bool = False
     tile_pixels: int = 64
     line_depth: int = 0
+    winograd: int = 0
+    winograd_filters: int = 1
+    winograd_passes: int = 1
+    winograd_channels: int = 64
+    winograd_depth: int = 2
     window: bool = False
     adder: bool = False
     tables: int = 0
@@ -135,6 +148,11 @@ class Config:
             ("tile_depth", 2, 1 << 22),
             ("tile_pixels", 16, 512),
             ("line_depth", 0, 1 << 12),
+            ("winograd", 0, 4),
+            ("winograd_filters", 1, 16),
+            ("winograd_passes", 1, 6),
+            ("winograd_channels", 2, 1024),
+            ("winograd_depth", 2, 1 << 22),
             ("tables", 0, 256),
             ("lane_blocks", 2, 4),
             ("huffman_bits", 1, 15),
@@ -161,6 +179,13 @@ class Config:
             raise ValueError("tile_runs must be False without columns, not True")
         if self.line_depth and not self.columns:
             raise ValueError(f"line_depth must be 0 without columns, not {self.line_depth!r}")
+        if self.winograd not in (0, 2, 4):
+            raise ValueError(f"winograd must be 0, 2 or 4, not {self.winograd!r}")
+        if self.winograd and not self.columns:
+            raise ValueError(f"winograd must be 0 without columns, not {self.winograd!r}")
+        if self.winograd and self.lanes % self.winograd_filters:
+            raise ValueError(f"winograd_filters must divide lanes ({self.lanes}), "
+                             f"not {self.winograd_filters!r}")  # fmt: skip
         if (self.adder or self.tables) and not self.window:
             raise ValueError("window must be True where there is an adder or a table, not False")
         if self.lane_blocks == 3:
@@ -215,6 +240,11 @@ class Config:
         return 2 * self.columns
 
     @property
+    def tile_units(self) -> int:
+        """int8 of the systolic array's and the Winograd unit's weight memories, side by side."""
+        return self.tile_outputs + (9 * self.winograd_filters if self.winograd else 0)
+
+    @property
     def line_taps(self) -> int:
         """Rows of the systolic array that each of the three depthwise lines is given."""
         return self.act_word // 3
@@ -227,9 +257,13 @@ class Config:
     @property
     def hash(self) -> int:
         """CRC-32 of what an image depends on; an image carries it and the loader compares it."""
-        fields = {n: v for n, v in dataclasses.asdict(self).items() if n not in _FREE}
+        free = _FREE if self.winograd else (*_FREE, *_WINOGRAD)
+        fields = {n: v for n, v in dataclasses.asdict(self).items() if n not in free}
         return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
 
 
 # An image made for one value runs on every other.
 _FREE = ("queue_depth", "frame_bytes", "trace")
+_WINOGRAD = (
+    "winograd", "winograd_filters", "winograd_passes", "winograd_channels", "winograd_depth",
+)  # fmt: skip

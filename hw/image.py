@@ -49,7 +49,8 @@ The payload of a section, padded with zero bits to whole bytes:
     | run bits 8 | symbols-1 8 | mapped 8 | tables as above | for each unit its stream of ``words``
     int8, which are zeros where it skips places. Unit u is output u of every tile, u = 0 .. units-1
     (at most ``Config.tile_outputs``); other outputs keep what they had. Runs without members are
-    for configurations with ``Config.tile_runs``.
+    for configurations with ``Config.tile_runs``. Units from ``Config.tile_outputs`` on are the
+    bytes of the Winograd unit's words: then the field is ``first unit 12 | behind the last 12``.
 ``TABLES``
     slot 8 | 256 int8: a function's value for x = 0..127, -128..-1.
 """

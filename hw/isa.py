@@ -25,6 +25,16 @@ zeros where a PE has fewer outputs than ``rows``. The others:
     next. Output pixel (oy, ox) begins at line ``oy * step_y``, pixel ``ox * step_x`` of the stream
     and has ``taps_y`` lines, at most 3, of at most ``Config.line_taps``. Weights: for each block
     ``rows`` words, of which word ``line_taps * (taps_y - 1 - ky) + kx`` is tap (ky, kx).
+``WINOGRAD``
+    3x3 convolution of stride 1 on the Winograd unit. The input is words: a pixel is ``segments``
+    words, ``tap_x`` from the next, a line ``line_bytes`` words from the next; ``in_base`` is,
+    modulo 2**16, where the pixel ``pad_y`` lines above and ``pad_x`` in front of the first one
+    would be. Output pixel (oy, ox) sees 3 x 3 pixels from line ``oy - pad_y``, pixel ``ox - pad_x``
+    on, those outside of the image ``in_zero``. ``columns`` lines of ``out_width`` pixels come out,
+    ``step_x`` words from one to the next. Outputs come in ``blocks`` of
+    ``Config.winograd_filters``. Weights: from word ``weight_base`` of that unit's on, for each
+    block a word for each of ``rows`` input channels; byte ``9 * k + 3 * ky + kx`` is that of output
+    k.
 ``WINDOW``
     Pools, copies, tables, sums of tensors, a block of ``act_word`` channels at a time. As ``CONV``,
     but with words instead of bytes in ``line_bytes``, ``step_x``, ``tap_x`` and ``pad_x``; block b
@@ -67,6 +77,7 @@ class Op(IntEnum):
     DEPTHWISE = 3
     WINDOW = 4
     TABLE = 5
+    WINOGRAD = 6
 
 
 class Mode(IntEnum):
@@ -101,13 +112,13 @@ FIELDS = (
     Field("per_channel", 1, False, "a record for each channel, else one word for all"),
     Field("in_base", 16, False, "activation word of the first input"),
     Field("in_zero", 8, True, "zero point of the inputs"),
-    Field("columns", 16, False, "EIE: inputs of the layer; DEPTHWISE: lines of the stream"),
+    Field("columns", 16, False, "EIE: inputs; DEPTHWISE: lines streamed; WINOGRAD: output lines"),
     Field("out_base", 16, False, "activation word of the first output of this pass"),
     Field("outputs", 16, False, "outputs of this pass, or channels of an output pixel"),
     Field("out_zero", 8, True, "zero point of the outputs"),
     Field("clamp_min", 8, True, "lowest output"),
     Field("clamp_max", 8, True, "highest output"),
-    Field("rows", 11, False, "EIE: accumulators of each PE; CONV, DEPTHWISE: words of a tile"),
+    Field("rows", 11, False, "EIE: accumulators of a PE; WINOGRAD: channels; else words of a tile"),
     Field("weight_base", 24, False, "where the weights begin (EIE: entry of a PE's, if dense)"),
     Field("pointer_base", 24, False, "sparse: word of a PE's pointer memory for column 0"),
     Field("codebook", 8, False, "codebook slot"),
@@ -120,9 +131,9 @@ FIELDS = (
     # The second half.
     Field("line_bytes", 20, False, "from an input line to the next (WINDOW: words)"),
     Field("in_height", 16, False, "input lines"),
-    Field("in_width", 16, False, "DEPTHWISE: input pixels of a line"),
+    Field("in_width", 16, False, "DEPTHWISE, WINOGRAD: input pixels of a line"),
     Field("in2_base", 16, False, "ADD: activation word of the second input"),
-    Field("pad_x", 16, False, "padding at the left: bytes (DEPTHWISE: pixels, WINDOW: words)"),
+    Field("pad_x", 16, False, "padding at the left: bytes (WINDOW: words, DEPTHWISE: pixels)"),
     Field("pad_y", 8, False, "padding at the top, lines"),
     Field("step_x", 16, False, "stride: bytes (DEPTHWISE: pixels, WINDOW: words)"),
     Field("step_y", 8, False, "stride, lines"),

@@ -20,6 +20,8 @@ def engines(config: Config) -> dict[str, tuple[Op, ...]]:
         chosen["eie"] = (Op.EIE,)
     if config.columns:
         chosen["systolic"] = (Op.CONV, Op.DEPTHWISE) if config.line_depth else (Op.CONV,)
+    if config.winograd:
+        chosen["winograd"] = (Op.WINOGRAD,)
     if config.window:
         chosen["window"] = (Op.WINDOW,)
     return chosen
@@ -45,7 +47,7 @@ class Sequencer(wiring.Component):
     layer : Out
         Every field of the descriptor that runs; without the engines that use them, those of its
         second half are zero.
-    start_eie, start_systolic, start_window : Out(1)
+    start_eie, start_systolic, start_winograd, start_window : Out(1)
         Pulse to an engine, of those that ``config`` asks for (see :func:`engines`).
     start_table, table_layer : Out
         Pulse, with the descriptor that says how; only with a window engine, as ``table_busy``.

@@ -23,6 +23,12 @@ from prunus.hw.config import Config
             dict(columns=8, act_word=8),
             "act_word must be a multiple of 16, two outputs of each column, not 8",
         ),
+        (dict(winograd=3), "winograd must be 0, 2 or 4, not 3"),
+        (dict(winograd=4), "winograd must be 0 without columns, not 4"),
+        (
+            dict(winograd=4, columns=8, winograd_filters=3),
+            r"winograd_filters must divide lanes \(8\), not 3",
+        ),
         (dict(line_depth=9), "line_depth must be 0 without columns, not 9"),
         (dict(tables=1), "window must be True where there is an adder or a table, not False"),
         (dict(adder=True), "window must be True where there is an adder or a table, not False"),
@@ -53,6 +59,8 @@ def test_without_pes_nothing_has_their_bits():
     assert (config.pe_bits, config.row_bits) == (0, 0)
     assert (config.tile_outputs, config.line_taps) == (16, 5)
     assert Config().tile_outputs == 0
+    assert config.tile_units == 16
+    assert Config(columns=8, winograd=2, winograd_filters=4).tile_units == 16 + 36
 
 
 def test_descriptors_are_long_where_an_engine_needs_it():
@@ -68,6 +76,7 @@ def test_the_bus_is_as_wide_as_the_widest_memory():
     assert bits() == (12, 39)
     assert bits(pes=0, columns=8, weight_depth=2, pointer_depth=2) == (8, 36)
     assert bits(columns=8, tile_depth=5000)[0] == 13
+    assert bits(columns=8, winograd=4, winograd_depth=5000)[0] == 13
     assert bits(window=True, tables=40)[0] == 14
     assert bits(window=True, program_depth=1000)[0] == 14
 
@@ -77,5 +86,9 @@ def test_the_hash_is_of_what_an_image_depends_on():
     for name in ("queue_depth", "frame_bytes", "trace"):
         value = True if name == "trace" else 2 * getattr(config, name)
         assert dataclasses.replace(config, **{name: value}).hash == config.hash
+    assert dataclasses.replace(config, winograd_depth=9).hash == config.hash  # there is no unit
+    unit = Config(columns=8, winograd=4)
+    assert unit.hash != Config(columns=8).hash
+    assert dataclasses.replace(unit, winograd_depth=9).hash != unit.hash
     for fields in (dict(tile_depth=9), dict(window=True), dict(lane_blocks=2), dict(lanes=4)):
         assert Config(**fields).hash != config.hash

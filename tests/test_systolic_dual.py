@@ -17,9 +17,16 @@ from prunus.sim.generate import to_verilog
 class Products(wiring.Component):
     """``p0`` and ``p1``, put together from whatever the multiplier hands out, a cycle later."""
 
-    def __init__(self, *, split=False, platform=None):
-        self.split, self.platform = split, platform
+    def __init__(self, *, split=False, platform=None, shared=None):
+        self.split, self.platform, self.shared = split, platform, shared
+        others = {
+            "turn": In(1),
+            "x": In(signed(15)),
+            "y": In(signed(14)),
+            "product": Out(signed(29)),
+        }
         super().__init__({
+            **(others if shared else {}),
             "a": In(signed(8)),
             "w0": In(signed(8)),
             "w1": In(signed(8)),
@@ -30,10 +37,13 @@ class Products(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        dual = DualMultiplier(split=self.split)
+        dual = DualMultiplier(split=self.split, shared=self.shared)
         m.submodules.dual = Placed(dual, self.platform)
         m.d.comb += [dual.a.eq(self.a), dual.load.eq(self.load)]
         m.d.comb += [dual.w[name].eq(value) for name, value in pack(self.w0, self.w1).items()]
+        if self.shared:
+            m.d.comb += [dual.turn.eq(self.turn), dual.x.eq(self.x), dual.y.eq(self.y)]
+            m.d.sync += self.product.eq(dual.product)
         late = Signal(products_layout(self.split))
         m.d.sync += late.eq(dual.p)
         if self.split:
@@ -73,6 +83,21 @@ def test_block_equals_products(platform, split, tmp_path):
     assert ("MULT18X18D" if platform is Ecp5 else "SB_MAC16") in verilog
     model = verilator.build([verilog, *vendor_model(platform)], "products")
     verilator.run(model, "benches.dual", work_dir=tmp_path)
+
+
+@pytest.mark.parametrize(("platform", "split"), [(Ecp5, True), (None, True), (None, False)])
+def test_other_products_by_turns(platform, split, tmp_path):
+    products = Products(split=split, platform=platform and platform(), shared=(15, 14))
+    verilog = to_verilog(products, "products")
+    assert verilog.count("MULT18X18D") == (1 if platform else 0)
+    models = vendor_model(platform) if platform else []
+    model = verilator.build([verilog, *models], "products")
+    verilator.run(model, "benches.dual_shared", work_dir=tmp_path)
+
+
+def test_refuses_factors_that_are_too_wide():
+    with pytest.raises(ValueError, match=r"^shared must be widths of 8 to 18, not 19 of y$"):
+        DualMultiplier(shared=(15, 19))
 
 
 def test_refuses_no_terms():

@@ -20,12 +20,16 @@ def execute(config, geometry, layers, seed=None, limit=30_000):
 
     async def serve(ctx):
         ctx.set(dut.r_data, 0x5A)
+        late = [None] * (config.read_latency - 1)
         async for _, reset, enable, address in ctx.tick().sample(dut.r_en, dut.r_addr):
+            late.append(None)
             if enable and not reset:
                 word = memory[(address * config.act_word) % len(memory) :][: config.act_word]
-                ctx.set(
-                    dut.r_data, int.from_bytes((word & 0xFF).astype(np.uint8).tobytes(), "little")
-                )
+                word = (word & 0xFF).astype(np.uint8)
+                late[-1] = int.from_bytes(word.tobytes(), "little")
+            arrived = late.pop(0)
+            if arrived is not None:
+                ctx.set(dut.r_data, arrived)
 
     async def bench(ctx):
         for layer in layers:

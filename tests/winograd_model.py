@@ -88,8 +88,8 @@ class Layer:
                     key = (c, address % config.act_depth, c % config.groups)
                     self.beats[key] = sums[y, column, c * lanes : (c + 1) * lanes].tolist()
         self.cycles = geometry.cycles(
-            act_word=config.act_word, channels=channels, outputs=outputs, height=out_height,
-            width=out_width,
+            act_word=config.act_word, read_latency=config.read_latency, channels=channels,
+            outputs=outputs, height=out_height, width=out_width,
         )  # fmt: skip
 
     def writes(self, config):

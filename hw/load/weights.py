@@ -12,6 +12,7 @@ __all__ = ["WeightSection"]
 
 HEADER_BYTES = 13
 MAX_RUN = 255
+FIRST_UNIT = 12  # bit of the field "units"
 
 
 class WeightSection(wiring.Component):
@@ -52,6 +53,8 @@ class WeightSection(wiring.Component):
         data, address = [8] if config.columns else [], []
         if config.columns:
             address.append(bits_for(config.tile_depth - 1))
+            if config.winograd:
+                address.append(bits_for(config.winograd_depth - 1))
         if config.pes:
             data.append(config.entry_bits)
             address.append(config.weight_address_bits)
@@ -84,6 +87,8 @@ class WeightSection(wiring.Component):
 
         # The header, most significant byte first; a register has only the bits that it may need.
         units_bits = bits_for(config.tile_outputs) if config.columns else 0
+        if config.winograd:
+            units_bits = FIRST_UNIT + bits_for(config.tile_outputs)
         base = Signal(self.address_bits + 1, reset_less=True)
         pointer_base = Signal(max(pointer_bits, units_bits), reset_less=True)  # or units
         columns = Signal(16, reset_less=True)
@@ -94,6 +99,11 @@ class WeightSection(wiring.Component):
         mapped = Signal(7 if config.code_groups else mapped_bits, reset_less=True)
         header = [(base, 3), (pointer_base, 3), (columns, 2), (rows, 2)]
         header += [(run_bits, 1), (last, 1), (mapped, 1)]
+        first_unit, end_unit, of_filters = Const(0), pointer_base, Const(0)
+        if config.winograd:
+            first_unit, end_unit = pointer_base[FIRST_UNIT:], pointer_base[:FIRST_UNIT]
+            of_filters = first_unit != 0
+        most_units = Mux(of_filters, config.tile_units, config.tile_outputs)
         index = Signal(8, reset_less=True)  # of a header byte, later of a symbol
         byte = self.window[-8:]
 
@@ -174,7 +184,8 @@ class WeightSection(wiring.Component):
             self.address.eq(Mux(self.pointer, pointer, address)),
             self.data.eq(Mux(tiles, symbol, Mux(self.pointer, Cat(start, length), entry))),
         ]
-        depth = Mux(tiles, config.tile_depth, config.weight_depth)
+        tile_depth = Mux(of_filters, config.winograd_depth, config.tile_depth)
+        depth = Mux(tiles, tile_depth, config.weight_depth)
 
         def fail(code):
             m.d.comb += self.error.eq(code)
@@ -235,7 +246,8 @@ class WeightSection(wiring.Component):
                     | (grouped & ~mapped[0])
                     | (group & (group - 1)).any()
                     | (raw & (sparse | (~tiles & (config.code_bits < 8))))
-                    | (tiles & ((pointer_base == 0) | (pointer_base > config.tile_outputs)))
+                    | (tiles & ((end_unit <= first_unit) | (end_unit > most_units)))
+                    | (tiles & of_filters & (first_unit != config.tile_outputs))
                     | (~tiles & (pointer_base >> pointer_bits != 0))
                 ):
                     fail(LoadError.SECTION_LENGTH)
@@ -243,7 +255,7 @@ class WeightSection(wiring.Component):
                 with m.If(mapped[0]):
                     m.next = "NAMES"
                 with m.If(raw):
-                    m.d.sync += unit.eq(0)
+                    m.d.sync += unit.eq(first_unit)
                     m.next = "FIRST COLUMN"
             with m.State("NAMES"):
                 m.d.comb += [self.consume.eq(self.ready), self.amount.eq(8)]
@@ -266,7 +278,7 @@ class WeightSection(wiring.Component):
                         m.next = "BUILD"
             with m.State("BUILD"):
                 m.d.comb += tables.build.eq(1)
-                m.d.sync += [index.eq(0), unit.eq(0)]
+                m.d.sync += [index.eq(0), unit.eq(first_unit)]
                 m.next = "WAIT"
             with m.State("WAIT"):
                 with m.If(~tables.busy):
@@ -347,7 +359,7 @@ class WeightSection(wiring.Component):
                     m.d.sync += [put.eq(0), filled.eq(1)]
             with m.State("NEXT PE"):
                 m.d.sync += unit.eq(unit + 1)
-                with m.If(unit == Mux(tiles, pointer_base, config.pes) - 1):
+                with m.If(unit == Mux(tiles, end_unit, config.pes) - 1):
                     m.d.comb += self.done.eq(1)
                     m.next = "IDLE"
                 with m.Else():

@@ -1,5 +1,7 @@
 """The systolic array."""
 
+from collections.abc import Sequence
+
 from amaranth import Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -7,7 +9,19 @@ from amaranth.lib.wiring import In, Out
 from .dual import WEIGHTS, pack, splits
 from .pe import SystolicPe
 
-__all__ = ["SystolicArray"]
+__all__ = ["SystolicArray", "factor_layout", "shared_layout"]
+
+Widths = tuple[int, int]
+
+
+def factor_layout(shared: Sequence[Widths], which: int) -> data.StructLayout:
+    """First or second factors of the products that are made by turns, ``at_n`` that of the nth."""
+    return data.StructLayout({f"at_{n}": signed(pair[which]) for n, pair in enumerate(shared)})
+
+
+def shared_layout(shared: Sequence[Widths]) -> data.StructLayout:
+    """These products."""
+    return data.StructLayout({f"at_{n}": signed(sum(pair)) for n, pair in enumerate(shared)})
 
 
 class SystolicArray(wiring.Component):
@@ -37,6 +51,9 @@ class SystolicArray(wiring.Component):
         Build the way in for the lines.
     taps : int
         Rows that each of the three lines feeds.
+    shared : Sequence[tuple[int, int]]
+        Widths of the factors of products that PEs make by turns, row after row; at most as many as
+        there are PEs.
 
     Members
     -------
@@ -47,20 +64,35 @@ class SystolicArray(wiring.Component):
         First weights of all columns, then the second ones: -127..127 (the first: -128 as well).
     lines : In(ArrayLayout(ArrayLayout(signed(8), columns), 3))
     depthwise : In(1)
+    turn : In(1); x, y : In(factor_layout); products : Out(shared_layout)
+        Only with ``shared``: where ``turn`` has been high for ``rows + columns`` cycles, products
+        of factors follow these 5 cycles later. Sums mean nothing then, and weights have to come
+        anew.
     o : Out(ArrayLayout(signed(sum_width), 2 * columns))
     """
 
     RELOAD = 0
     SETTLE = 1
 
-    def __init__(self, rows: int, columns: int, *, depthwise: bool = False, taps: int = 0):
+    def __init__(
+        self,
+        rows: int,
+        columns: int,
+        *,
+        depthwise: bool = False,
+        taps: int = 0,
+        shared: Sequence[Widths] = (),
+    ):
         if rows < 2:
             raise ValueError(f"rows must be at least 2, not {rows!r}")
         if columns < 1:
             raise ValueError(f"columns must be positive, not {columns!r}")
         if depthwise and not 1 <= taps <= rows // 3:
             raise ValueError(f"taps must be 1 to {rows // 3}, a third of the rows, not {taps!r}")
+        if len(shared) > rows * columns:
+            raise ValueError(f"shared must be at most {rows * columns}, not {len(shared)}")
         self.rows, self.columns = rows, columns
+        self.shared = tuple(shared)
         self.line_fed, self.taps = depthwise, taps
         self.sum_width = 16 + (rows - 1).bit_length()
         self.latency = self.latency_of(rows, columns)
@@ -76,6 +108,13 @@ class SystolicArray(wiring.Component):
                 "lines": In(data.ArrayLayout(data.ArrayLayout(signed(8), columns), 3)),
                 "depthwise": In(1),
             }
+        if shared:
+            ports |= {
+                "turn": In(1),
+                "x": In(factor_layout(shared, 0)),
+                "y": In(factor_layout(shared, 1)),
+                "products": Out(shared_layout(shared)),
+            }
         super().__init__(ports)
 
     @staticmethod
@@ -89,11 +128,14 @@ class SystolicArray(wiring.Component):
         a = self._skewed_rows(m)
         w, w_en, swap = self._weights(m)
         lines = self._skewed_lines(m) if self.line_fed else []
+        turns = self._turns(m) if self.shared else []
         for column in range(self.columns):
             w_above, sums_above = w[column], None
             for row in range(self.rows):
                 fed = self.line_fed and row < 3 * self.taps
-                pe = SystolicPe(row, split=split, line=fed)
+                n = row * self.columns + column
+                shared = self.shared[n] if n < len(self.shared) else None
+                pe = SystolicPe(row, split=split, line=fed, shared=shared)
                 m.submodules[f"pe_{row}_{column}"] = pe
                 m.d.comb += [
                     pe.a.eq(a[row]),
@@ -105,6 +147,14 @@ class SystolicArray(wiring.Component):
                     m.d.comb += pe.sums.eq(sums_above)
                 if fed:
                     m.d.comb += pe.line.eq(lines[column][row // self.taps])
+                if shared:
+                    m.d.comb += [
+                        pe.turn.eq(turns[row]),
+                        pe.x.eq(self.x[f"at_{n}"]),
+                        pe.y.eq(self.y[f"at_{n}"]),
+                        self.products[f"at_{n}"].eq(pe.product),
+                    ]
+                    turns[row] = pe.turn_right
                 a[row], swap[row], w_en[row] = pe.a_right, pe.swap_right, pe.w_en_right
                 w_above, sums_above = pe.w_down, pe.sums_down
             sums = self._resolved(m, sums_above, split, f"sums_{column}")
@@ -174,6 +224,15 @@ class SystolicArray(wiring.Component):
             lines.append(seen)
             depthwise = _delayed(m, depthwise, 1, f"depthwise_column_{column}")
         return lines
+
+    def _turns(self, m):
+        """``turn`` for the first column, row after row: it moves like a wave, as ``swap`` does."""
+        turns = []
+        turn = self.turn
+        for row in range(self.rows):
+            turn = _delayed(m, turn, 1, f"turn_{row}")
+            turns.append(turn)
+        return turns
 
     def _resolved(self, m, sums, split, name):
         """The two sums of a column, 2 cycles after they left it."""

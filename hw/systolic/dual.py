@@ -5,6 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.vendor import LatticeECP5Platform, LatticeICE40Platform
 
+from ..wide_multiplier import WideMultiplier
+
 __all__ = ["WEIGHTS", "DualMultiplier", "pack", "products_layout", "splits"]
 
 # `high` is w1, less one where w0 is negative: the top of (w1 << 10) + w0.
@@ -35,6 +37,11 @@ def products_layout(split: bool, terms: int = 1) -> data.StructLayout:
     return data.StructLayout({"p0": signed(16 + more), "p1": signed(16 + more)})
 
 
+def _wide(w):
+    """What a block of 18 bits multiplies by, for both weights."""
+    return Cat(w.w0, w.w0[7], w.w0[7], w.high)
+
+
 class DualMultiplier(wiring.Component):
     """``p0 = a * w0`` and ``p1 = a * w1`` in one multiplier block of an FPGA.
 
@@ -53,6 +60,9 @@ class DualMultiplier(wiring.Component):
     ----------
     split : bool
         Hand out ``low``, ``far`` and, **one cycle later**, ``high``; best where :func:`splits`.
+    shared : tuple[int, int] | None
+        Make products of other factors by turns, of so many bits each, at most 18. An ECP5's block
+        does both if it is ``split``; elsewhere those have a multiplier of their own.
 
     Members
     -------
@@ -61,28 +71,53 @@ class DualMultiplier(wiring.Component):
         Made by :func:`pack`. ``w0`` may be any, ``w1`` is -127..127.
     load : In(1)
     p : Out(products_layout(split))
+    turn, x, y : In; product : Out
+        Only if it is ``shared``: ``product`` is ``x * y``, of factors that came together with
+        ``turn``, with the same latency. Then ``p`` means nothing, and weights have to be loaded
+        again.
     """
 
     LATENCY = 5
 
-    def __init__(self, *, split: bool = False):
+    def __init__(self, *, split: bool = False, shared: tuple[int, int] | None = None):
         self.split = split
-        super().__init__({
+        self.shared = shared
+        ports = {
             "a": In(signed(8)),
             "w": In(WEIGHTS),
             "load": In(1),
             "p": Out(products_layout(split)),
-        })  # fmt: skip
+        }
+        if shared:
+            for name, width in zip(("x", "y"), shared, strict=True):
+                if not 8 <= width <= 18:
+                    raise ValueError(f"shared must be widths of 8 to 18, not {width!r} of {name}")
+            ports |= {
+                "turn": In(1),
+                "x": In(signed(shared[0])),
+                "y": In(signed(shared[1])),
+                "product": Out(signed(sum(shared))),
+            }
+        super().__init__(ports)
 
     def elaborate(self, platform):
         m = Module()
+        in_block = self.split and splits(platform)
+        if self.shared and in_block:
+            self._shared(m, max(self.shared[0], 8))
+            return m
+        if self.shared:
+            m.submodules.wide = wide = WideMultiplier(*self.shared)
+            m.d.comb += [wide.a.eq(self.x), wide.b.eq(self.y), self.product.eq(wide.o)]
         a = Signal(signed(8), reset_less=True)
         w = Signal(WEIGHTS, reset_less=True)
         m.d.sync += a.eq(self.a)
         with m.If(self.load):
             m.d.sync += w.eq(self.w)
-        if self.split and splits(platform):
-            self._ecp5(m, a, w)
+        if in_block:
+            wide = Signal(18)
+            m.d.comb += wide.eq(_wide(w))
+            self._ecp5(m, a, wide, a, w.w0[7], w.w1[:5])
             return m
         s2_a = Signal.like(a)
         s2_w = Signal.like(w)
@@ -116,7 +151,20 @@ class DualMultiplier(wiring.Component):
             m.d.sync += [s3_w.eq(weight), s4_p.eq(s3_a * s3_w), s5_p.eq(s4_p)]
             m.d.comb += p.eq(s5_p)
 
-    def _ecp5(self, m, a, w):
+    def _shared(self, m, a_bits):
+        """One block for both kinds of products: what stands in front of it has two ways in."""
+        a = Signal(signed(a_bits), reset_less=True)
+        wide = Signal(signed(18), reset_less=True)
+        w1 = Signal(5, reset_less=True)
+        m.d.sync += a.eq(Mux(self.turn, self.x, self.a))
+        with m.If(self.turn | self.load):
+            m.d.sync += wide.eq(Mux(self.turn, self.y, _wide(self.w).as_signed()))
+        with m.If(self.load):
+            m.d.sync += w1.eq(self.w.w1)
+        product = self._ecp5(m, a, wide, a[:8], wide[7], w1)
+        m.d.comb += self.product.eq(product)
+
+    def _ecp5(self, m, a_block, wide, a, w0_negative, w1):
         """MULT18X18D with all of its registers. Source: Lattice FPGA-TN-02205, ECP5 sysDSP guide.
 
         Registers of the fabric stand in front of them and behind, for a block is often far away.
@@ -124,15 +172,11 @@ class DualMultiplier(wiring.Component):
         few would say which blocks may be neighbours.
 
         Beside it, the low five bits of p1 and whether p0 comes from two negative factors: that
-        tells a ``high`` of 16, which only -128 * -128 has, from -16.
+        tells a ``high`` of 16, which only -128 * -128 has, from -16. Returns the whole product.
         """
         product = Signal(36)
-        wide = Signal(18)
         a_wide = Signal(signed(18))
-        m.d.comb += [
-            wide.eq(Cat(w.w0, w.w0[7], w.w0[7], w.high)),
-            a_wide.eq(a),
-        ]
+        m.d.comb += a_wide.eq(a_block)
         ports = {}
         for n in range(18):
             ports |= {f"i_A{n}": wide[n], f"i_B{n}": a_wide[n]}
@@ -173,11 +217,11 @@ class DualMultiplier(wiring.Component):
         s5_p1 = Signal(5, reset_less=True)
         top = Signal(2, reset_less=True)
         positive = Signal(5, reset_less=True)
-        s5_product = Signal(25, reset_less=True)
+        s5_product = Signal(max(25, sum(self.shared or ())), reset_less=True)
         s6_high = Signal(5, reset_less=True)
         m.d.sync += [
             s2_a.eq(a),
-            s2_w1.eq(w.w1),
+            s2_w1.eq(w1),
             s3_below.eq(rows(0, 2, 5)),
             s3_above.eq(rows(2, 4, 3)),
             top.eq(Cat(s2_w1[4] & s2_a[0], top)),
@@ -185,13 +229,14 @@ class DualMultiplier(wiring.Component):
             s5_p1.eq(s4_p1 ^ (top[1] << 4)),
             s5_product.eq(product),
             s6_high.eq(s5_product[10:15] - s5_p1),
-            positive.eq(Cat(a[7] & w.w0[7], positive)),
+            positive.eq(Cat(a[7] & w0_negative, positive)),
         ]
         m.d.comb += [
             self.p.low.eq(s5_product[:10]),
-            self.p.far.eq(s5_product[10:].as_signed()),
+            self.p.far.eq(s5_product[10:25].as_signed()),
             self.p.high.eq(Cat(s6_high, s6_high[4] & ~positive[4]).as_signed()),
         ]
+        return s5_product
 
     def _ice40(self, m, a, w, p0, p1):
         """SB_MAC16 as two 8x8. Source: Lattice FPGA-TN-02007, DSP function usage guide for iCE40.

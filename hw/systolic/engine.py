@@ -1,5 +1,7 @@
 """The systolic engine."""
 
+from collections.abc import Sequence
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -10,7 +12,7 @@ from ..descriptor import descriptor_layout
 from ..isa import Op
 from ..vector.beat import beat_layout
 from .accumulators import SUM_FIELDS, Accumulators
-from .array import SystolicArray
+from .array import SystolicArray, factor_layout, shared_layout
 from .delay import DelayLine
 from .feeder import FEEDER_FIELDS, Feeder
 from .lines import LINE_FIELDS, LineStream
@@ -32,6 +34,11 @@ class SystolicEngine(wiring.Component):
     block before the last, of up to 2 T cycles, has not ended by then. ``done`` follows ``2 T +
     act_word + columns`` and about 12 cycles behind the last vector.
 
+    Parameters
+    ----------
+    shared : Sequence[tuple[int, int]]
+        The array's: products that its multipliers make by turns.
+
     Members
     -------
     bus : In(WriteBus)
@@ -48,12 +55,21 @@ class SystolicEngine(wiring.Component):
         Low from the cycle after ``start`` until the last beat has been presented.
     computed : Out(1)
         A cycle for each ``start``: the last vector enters the array.
+    turn, x, y, products
+        The array's, where it has some to share. ``turn`` must be low from ``start`` on.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, shared: Sequence[tuple[int, int]] = ()):
         if not config.columns:
             raise ValueError("columns must be positive for a systolic array, not 0")
         self.config = config
+        self.shared = tuple(shared)
+        by_turns = {
+            "turn": In(1),
+            "x": In(factor_layout(self.shared, 0)),
+            "y": In(factor_layout(self.shared, 1)),
+            "products": Out(shared_layout(self.shared)),
+        }
         super().__init__({
             "bus": In(WriteBus(config)),
             "start": In(1),
@@ -67,6 +83,7 @@ class SystolicEngine(wiring.Component):
             "sums": Out(wiring.Signature({"valid": Out(1), "p": Out(beat_layout(config))})),
             "done": Out(1, init=1),
             "computed": Out(1),
+            **(by_turns if shared else {}),
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -78,6 +95,7 @@ class SystolicEngine(wiring.Component):
             config.columns,
             depthwise=lined,
             taps=config.line_taps if lined else 0,
+            shared=self.shared,
         )
         m.submodules.tiles = tiles = TileStore(
             config, reload=array.RELOAD, settle=array.SETTLE, ahead=Feeder.AHEAD
@@ -109,6 +127,14 @@ class SystolicEngine(wiring.Component):
         for part in (tiles, feeder, accumulators):
             m.d.comb += [
                 part.layer[name].eq(self.layer[name]) for name in part.layer.shape().members
+            ]
+
+        if self.shared:
+            m.d.comb += [
+                array.turn.eq(self.turn),
+                array.x.eq(self.x),
+                array.y.eq(self.y),
+                self.products.eq(array.products),
             ]
 
         valid = Signal()

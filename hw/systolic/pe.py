@@ -28,15 +28,26 @@ class SystolicPe(wiring.Component):
         See :class:`.dual.DualMultiplier`.
     line : bool
         A second way in for activations: ``line``, a cycle after ``a``, where the other is zero.
+    shared : tuple[int, int] | None
+        Its multiplier's; its ports are this PE's as well, but that ``turn`` goes on to the right
+        and comes into force a cycle later.
     """
 
     LATENCY = DualMultiplier.LATENCY + 2
 
-    def __init__(self, above: int, *, split: bool, line: bool = False):
+    def __init__(
+        self,
+        above: int,
+        *,
+        split: bool,
+        line: bool = False,
+        shared: tuple[int, int] | None = None,
+    ):
         if above < 0:
             raise ValueError(f"above must not be negative, not {above!r}")
         self.line_fed = line
         self.split = split
+        self.shared = shared
         ports = {
             "a": In(signed(8)),
             "swap": In(1),
@@ -51,6 +62,14 @@ class SystolicPe(wiring.Component):
         }
         if line:
             ports["line"] = In(signed(8))
+        if shared:
+            ports |= {
+                "turn": In(1),
+                "turn_right": Out(1),
+                "x": In(signed(shared[0])),
+                "y": In(signed(shared[1])),
+                "product": Out(signed(sum(shared))),
+            }
         super().__init__(ports)
 
     def elaborate(self, platform):
@@ -66,12 +85,22 @@ class SystolicPe(wiring.Component):
             m.d.sync += shadow.eq(self.w)
         m.d.comb += self.w_down.eq(shadow)
 
-        m.submodules.multiplier = multiplier = DualMultiplier(split=self.split)
+        m.submodules.multiplier = multiplier = DualMultiplier(split=self.split, shared=self.shared)
         m.d.comb += [
             multiplier.a.eq(a | self.line if self.line_fed else a),
             multiplier.w.eq(shadow),
             multiplier.load.eq(swap),
         ]
+        if self.shared:
+            turn = Signal()
+            m.d.sync += turn.eq(self.turn)
+            m.d.comb += [
+                self.turn_right.eq(turn),
+                multiplier.turn.eq(turn),
+                multiplier.x.eq(self.x),
+                multiplier.y.eq(self.y),
+                self.product.eq(multiplier.product),
+            ]
         for name, field in self.sums_down.shape():
             total = Signal(field.shape, name=name, reset_less=True)
             m.d.sync += total.eq(self.sums[name] + multiplier.p[name])

@@ -1,19 +1,23 @@
 """The Winograd engine."""
 
+from collections.abc import Sequence
+
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..bus import WriteBus
 from ..config import Config, bits_for
 from ..descriptor import descriptor_layout
+from ..systolic.array import factor_layout, shared_layout
 from ..vector.beat import beat_layout
 from .channel import OutputChannel
 from .emitter import EMITTER_FIELDS, Emitter
 from .filters import FilterStore
 from .geometry import Geometry
 from .patches import PATCH_FIELDS, PatchMemory
-from .products import ProductArray, input_layout, kernel_layout, product_layout
+from .pool import ProductPool, shared_widths
+from .products import ProductArray
 from .reader import READER_FIELDS, PatchReader
 from .walker import WALKER_FIELDS, Walker
 
@@ -36,9 +40,9 @@ class WinogradEngine(wiring.Component):
 
     Parameters
     ----------
-    multipliers : bool
-        Hold the multipliers. Without, they are outside: products of ``v`` and ``u`` come back on
-        ``products``, ``geometry.product_latency`` cycles later.
+    shared : Sequence[tuple[int, int, int]]
+        Products (filter, row, column) that a systolic array makes by turns; the others are made in
+        logic. Without any, the multipliers are inside.
 
     Members
     -------
@@ -56,20 +60,28 @@ class WinogradEngine(wiring.Component):
     room : In(1)
         A group of filters may begin: there is room for its beats.
     r_addr, r_en, r_data
-        Activation memory; ``r_data`` one cycle after ``r_en``.
+        Activation memory: ``r_data`` arrives ``config.read_latency`` cycles after ``r_en``.
     sums : Out
         ``valid``, and the accumulators ``p`` (beat_layout), without the bias; never stalled.
     done : Out(1)
         Low from the cycle after ``start`` until the last beat has been presented.
     computed : Out(1)
         A cycle for each ``start``: all products are summed up.
+    x, y : Out; products : In
+        The array's, where it makes some.
     """
 
-    def __init__(self, config: Config, geometry: Geometry, *, multipliers: bool = True):
+    def __init__(
+        self,
+        config: Config,
+        geometry: Geometry,
+        *,
+        shared: Sequence[tuple[int, int, int]] = (),
+    ):
         geometry.check(config)
         self.config = config
         self.geometry = geometry
-        self.multipliers = multipliers
+        self.shared = tuple(shared)
         ports = {
             "bus": In(WriteBus(config)),
             "start": In(1),
@@ -82,11 +94,12 @@ class WinogradEngine(wiring.Component):
             "done": Out(1, init=1),
             "computed": Out(1),
         }
-        if not multipliers:
+        if shared:
+            widths = shared_widths(geometry, shared)
             ports |= {
-                "v": Out(input_layout(geometry)),
-                "u": Out(data.ArrayLayout(kernel_layout(geometry), geometry.filters)),
-                "products": In(data.ArrayLayout(product_layout(geometry), geometry.filters)),
+                "x": Out(factor_layout(widths, 0)),
+                "y": Out(factor_layout(widths, 1)),
+                "products": In(shared_layout(widths)),
             }
         super().__init__(ports)
 
@@ -144,13 +157,17 @@ class WinogradEngine(wiring.Component):
             patches.r_en.eq(later.valid),
         ]
 
-        if self.multipliers:
-            m.submodules.array = array = ProductArray(geometry)
-            m.d.comb += [array.v.eq(patches.v), array.u.eq(filters.u)]
-            products = array.p
+        if self.shared:
+            array = ProductPool(geometry, self.shared)
+            m.d.comb += [
+                self.x.eq(array.x),
+                self.y.eq(array.y),
+                array.products.eq(self.products),
+            ]
         else:
-            m.d.comb += [self.v.eq(patches.v), self.u.eq(filters.u)]
-            products = self.products
+            array = ProductArray(geometry)
+        m.submodules.array = array
+        m.d.comb += [array.v.eq(patches.v), array.u.eq(filters.u)]
 
         # The channels; these signals go to many registers and come from registers themselves.
         before, tag = tags[-2], tags[-1]
@@ -177,7 +194,7 @@ class WinogradEngine(wiring.Component):
         for k in range(geometry.filters):
             m.submodules[f"channel_{k}"] = channel = OutputChannel(geometry)
             m.d.comb += [
-                channel.p.eq(products[k]),
+                channel.p.eq(array.p[k]),
                 channel.clear.eq(clear),
                 channel.take.eq(take),
                 channel.begin.eq(begin),

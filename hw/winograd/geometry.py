@@ -46,6 +46,19 @@ class Geometry:
         if not 2 <= self.weight_depth <= 1 << 22:
             raise ValueError(f"weight_depth must be 2 to {1 << 22}, not {self.weight_depth!r}")
 
+    @classmethod
+    def of(cls, config: Config) -> "Geometry":
+        """That of an accelerator's unit."""
+        geometry = cls(
+            outputs=config.winograd,
+            filters=config.winograd_filters,
+            passes=config.winograd_passes,
+            channels=config.winograd_channels,
+            weight_depth=config.winograd_depth,
+        )
+        geometry.check(config)
+        return geometry
+
     def check(self, config: Config) -> None:
         """Refuse a configuration that the unit does not go with."""
         if config.lanes % self.filters:
@@ -72,6 +85,20 @@ class Geometry:
     @property
     def multipliers(self) -> int:
         return self.rows * self.size * self.filters
+
+    @property
+    def points(self) -> tuple[tuple[int, int], ...]:
+        """Row and column of each product of a filter, those with the narrowest kernels last."""
+        every = [(a, b) for a in range(self.rows) for b in range(self.size)]
+        return tuple(sorted(every, key=lambda at: self.kernel_bits(*at), reverse=True))
+
+    def shared(self, config: Config) -> tuple[tuple[int, int, int], ...]:
+        """The products (filter, row, column) that an accelerator's systolic array makes, in the
+        order of its PEs: as many of each filter, so that they are neighbours."""
+        if self.passes > 1:
+            return ()
+        of_each = config.act_word * config.columns // self.filters
+        return tuple((k, *at) for k in range(self.filters) for at in self.points[:of_each])
 
     @property
     def columns(self) -> int:
@@ -118,10 +145,20 @@ class Geometry:
             for first in range(0, self.size, self.rows)
         )
 
-    def cycles(self, *, act_word: int, channels: int, outputs: int, height: int, width: int) -> int:
+    def cycles(
+        self,
+        *,
+        act_word: int,
+        read_latency: int,
+        channels: int,
+        outputs: int,
+        height: int,
+        width: int,
+    ) -> int:
         """From a layer's ``start`` to its ``done``, exactly, where groups never wait for room.
 
         ``channels`` go in, ``outputs`` channels of ``height`` x ``width`` pixels come out.
+        ``act_word`` and ``read_latency`` are those of a :class:`..config.Config`.
         """
         m = self.outputs
         tiles = -(-height // m) * -(-width // m)
@@ -130,7 +167,7 @@ class Geometry:
         parts = -(-channels // act_word) * (self.size // self.columns)
         reading = parts * self.period(act_word)
         # From the claim of a tile's memory until it may be walked through.
-        filling = reading - self.period(act_word) + self.columns * self.size + 8
+        filling = reading - self.period(act_word) + self.columns * self.size + 7 + read_latency
         if self.passes > 1:
             filling += act_word * self.passes - 1
         claim, free, ends = 1, [0, 0], -1

@@ -178,8 +178,11 @@ class PatchReader(wiring.Component):
                         m.d.comb += next_tile.eq(1)
 
         m.d.comb += [self.r_addr.eq(addr), self.r_en.eq(reading)]
-        m.d.sync += [
-            self.begin.eq(reading & (slot == 0)),
-            self.inside.eq((x >= 0) & (x < layer.in_width) & (y >= 0) & (y < layer.in_height)),
-        ]
+        begin = reading & (slot == 0)
+        inside = (x >= 0) & (x < layer.in_width) & (y >= 0) & (y < layer.in_height)
+        for n in range(self.config.read_latency):
+            late = Signal(name=f"begin_{n}"), register(f"inside_{n}", 1)
+            m.d.sync += [late[0].eq(begin), late[1].eq(inside)]
+            begin, inside = late
+        m.d.comb += [self.begin.eq(begin), self.inside.eq(inside)]
         return m
