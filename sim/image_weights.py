@@ -18,6 +18,7 @@ __all__ = ["read_tiles", "read_weights"]
 
 Array = npt.NDArray[Any]
 HEADER = (24, 24, 16, 16, 8, 8, 8)
+FIRST_UNIT = 12  # bit of the field "units"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,15 @@ def read_tiles(memories: Memories, payload: bytes) -> None:
     base, units, words, one, width, last, mapped = fields.take(*HEADER)[0].tolist()
     if not words or one != 1 or width > 8:
         raise ImageError(f"{words} words, rows {one}, run width {width}")
-    if not 1 <= units <= config.tile_outputs:
-        raise ImageError(f"{units} units, of {config.tile_outputs}")
-    _check_room(base, words, config.tile_depth)
+    first, end = divmod(units, 1 << FIRST_UNIT)
+    filters = config.winograd > 0 and first > 0
+    depth, most = config.tile_depth, config.tile_outputs
+    if filters:
+        depth, most = config.winograd_depth, config.tile_units
+    if first not in (0, config.tile_outputs if filters else 0) or not first < end <= most:
+        raise ImageError(f"{end - first} units from {first} on, of {most}")
+    _check_room(base, words, depth)
+    units = end - first
     if width and not (config.code_groups if mapped >> 4 else config.tile_runs):
         raise ImageError(f"run width {width} for tiles, with mapped {mapped}")
     if not width:
@@ -92,7 +99,8 @@ def read_tiles(memories: Memories, payload: bytes) -> None:
         codes = np.zeros((units, words), np.int64)
         for unit, word, found in _streams(*_sparse(fields, tables), units, words, "unit"):
             codes[unit, word] = found
-    memories.tiles[base : base + words, :units] = codes.astype(np.uint8).view(np.int8).T
+    target = memories.filters if filters else memories.tiles
+    target[base : base + words, :units] = codes.astype(np.uint8).view(np.int8).T
 
 
 def _dense(

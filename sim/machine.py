@@ -16,11 +16,12 @@ from .machine_memory import DescriptorError
 from .machine_systolic import Convolution, Depthwise
 from .machine_vector import Vector
 from .machine_window import Tables, Window
+from .machine_winograd import Winograd
 
 __all__ = ["Batch", "DescriptorError", "Machine", "Run"]
 
 Int8 = NDArray[np.int8]
-Engine = FullyConnected | Convolution | Depthwise | Window
+Engine = FullyConnected | Convolution | Depthwise | Window | Winograd
 CHUNK = 16  # samples at a time: their windows fit the caches
 
 
@@ -152,7 +153,7 @@ class Machine:
                     steps.append(_Step(layer))
                     continue
                 vector = Vector(layer, self.memories)
-                if isinstance(engine, Convolution | Depthwise):
+                if isinstance(engine, Convolution | Depthwise | Winograd):
                     both = np.intersect1d(engine.index, vector.addresses)
                     if both.size:
                         raise DescriptorError(f"writes byte {both[0]}, which it reads")
@@ -171,6 +172,8 @@ class Machine:
                 return Convolution(layer, config, memories.tiles)
             case Op.DEPTHWISE:
                 return Depthwise(layer, config, memories.tiles)
+            case Op.WINOGRAD:
+                return Winograd(layer, config, memories.filters)
             case Op.WINDOW:
                 return Window(layer, config)
             case Op.TABLE:

@@ -39,6 +39,8 @@ class Memories:
         int8 weights.
     tiles : (tile_depth, tile_outputs)
         int8 weights of the systolic array.
+    filters : (winograd_depth, 9 * winograd_filters)
+        int8 weights of the Winograd unit.
     tables : (tables, 256)
         int8 values of functions, that of x at ``x & 0xFF``.
     channel_bias, channel_pe, channel_row : (channel_depth, lanes)
@@ -52,6 +54,7 @@ class Memories:
     pointers: Array = field(init=False)
     codebooks: Array = field(init=False)
     tiles: Array = field(init=False)
+    filters: Array = field(init=False)
     tables: Array = field(init=False)
     channel_bias: Array = field(init=False)
     channel_pe: Array = field(init=False)
@@ -67,6 +70,8 @@ class Memories:
         self.pointers = np.zeros((c.pes, c.pointer_depth, 2), np.int64)
         self.codebooks = np.zeros((c.codebooks, 1 << c.code_bits), np.int64)
         self.tiles = np.zeros((c.tile_depth if c.columns else 0, c.tile_outputs), np.int8)
+        words = c.winograd_depth if c.winograd else 0
+        self.filters = np.zeros((words, 9 * c.winograd_filters), np.int8)
         self.tables = np.zeros((c.tables, 256), np.int8)
         self.channel_bias = np.zeros((c.channel_depth, c.lanes), np.int64)
         self.channel_pe = np.zeros((c.channel_depth, c.lanes), np.int64)
