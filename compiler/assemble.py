@@ -62,7 +62,9 @@ def assemble(plan: Plan) -> Assembly:
         found.rom_bits += sum(map(_bits, made))
         found.rom_bits += WORD_BITS * config.descriptor_words * len(layer.descriptors)
         body += made
-    for section, stats, shares in tile_sections([layer.tiles for layer in plan.layers], config):
+    of_array = tile_sections([layer.tiles for layer in plan.layers], config)
+    of_unit = tile_sections([layer.filters for layer in plan.layers], config, winograd=True)
+    for section, stats, shares in (*of_array, *of_unit):
         for number, share in shares.items():
             found = statistics[number]
             found.rom_bits += round(share * _bits(section))

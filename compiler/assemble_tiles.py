@@ -1,4 +1,4 @@
-"""Weights of the systolic array in as few bytes of the image as they take."""
+"""Weights of the systolic array and of the Winograd unit in the fewest bytes of the image."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,7 +18,7 @@ Shares = dict[int, float]
 
 
 def tile_sections(
-    layers: Sequence[Sequence[Tiles]], config: Config
+    layers: Sequence[Sequence[Tiles]], config: Config, *, winograd: bool = False
 ) -> Iterator[tuple[Section, WeightStats, Shares]]:
     """Sections of all weights, and of each the share that a layer (by number) has in it.
 
@@ -27,13 +27,15 @@ def tile_sections(
     held: tuple[Tiles, Section, WeightStats, Shares] | None = None
     for number, layer in enumerate(layers):
         for tiles in (part for whole in layer for part in _split(whole)):
-            section, stats = sections.tiles(tiles.base, tiles.values, config)
+            section, stats = sections.tiles(tiles.base, tiles.values, config, winograd=winograd)
             mine: Shares = {number: float(tiles.values.size)}
             if held is not None:
                 before, earlier, _, shares = held
                 both = _together(before, tiles)
                 if both is not None:
-                    joint, joint_stats = sections.tiles(both.base, both.values, config)
+                    joint, joint_stats = sections.tiles(
+                        both.base, both.values, config, winograd=winograd
+                    )
                     # A section has 8 bytes beside its payload.
                     if len(joint.payload) <= len(earlier.payload) + len(section.payload) + 8:
                         shared = dict(shares)

@@ -4,14 +4,24 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from prunus.hw.winograd.geometry import Geometry
+
 from .steps import Sizes
 
-__all__ = ["best_tile", "conv_cycles", "depthwise_cycles", "matrix_cycles", "window_cycles"]
+__all__ = [
+    "best_tile",
+    "conv_cycles",
+    "depthwise_cycles",
+    "matrix_cycles",
+    "window_cycles",
+    "winograd_cycles",
+]
 
 # Cycles of a descriptor beside its engine's arithmetic and the last drain.
-CONVOLUTION, STREAM, WINDOW = 71, 64, 34
+CONVOLUTION, STREAM, WINDOW, WINOGRAD = 71, 64, 34, 14
 # From a bank's last product to its first drain, and back, beside the rows of the array.
 EMPTY = 24
+READ_LATENCY = 2  # Config.read_latency beside a systolic array
 DRAIN = 30  # the same of a pass of the EIE array, whose drain follows
 
 
@@ -50,6 +60,22 @@ def depthwise_cycles(sizes: Sizes, blocks: int, lines: int, pitch: int) -> int:
     Meanwhile the next block's weights are loaded: a few cycles more than they have rows.
     """
     return blocks * max(lines * pitch + sizes.line_taps, sizes.word + 9) + STREAM
+
+
+def winograd_cycles(
+    sizes: Sizes, geometry: Geometry, channels: int, outputs: int, height: int, width: int
+) -> int:
+    """A convolution on the Winograd unit; its tiles are read while the ones before are worked on,
+    and groups of outputs follow each other without a gap."""
+    cycles = geometry.cycles(
+        act_word=sizes.word,
+        read_latency=READ_LATENCY,
+        channels=channels,
+        outputs=outputs,
+        height=height,
+        width=width,
+    )
+    return cycles + WINOGRAD
 
 
 def window_cycles(sizes: Sizes, outputs: int, pixels: int, taps: int) -> int:

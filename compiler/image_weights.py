@@ -22,6 +22,7 @@ from .weight_codes import (
 __all__ = ["WeightLayout", "WeightStats", "check_range", "tiles", "weights"]
 
 Array = npt.NDArray[Any]
+FIRST_UNIT = 12  # bit of the field "units"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +87,29 @@ def weights(layer: WeightLayout, config: Config) -> tuple[Section, WeightStats]:
     return section, _stats(coded, bound, places=layer.codes.size, entries=len(codes))
 
 
-def tiles(base: int, values: npt.ArrayLike, config: Config) -> tuple[Section, WeightStats]:
+def tiles(
+    base: int, values: npt.ArrayLike, config: Config, *, winograd: bool = False
+) -> tuple[Section, WeightStats]:
     """Weights (words, units) of the systolic array, from word ``base`` on, in the fewest bits.
 
     Unit u is output u of every tile. A weight is -127..127; -128 is possible in the first
-    ``config.columns`` units alone, because two weights share a multiplier.
+    ``config.columns`` units alone, because two weights share a multiplier. Or those of the
+    ``winograd`` unit: units are the bytes of its words, of any value.
     """
     array = np.asarray(values)
-    if array.ndim != 2 or 0 in array.shape or array.shape[1] > config.tile_outputs:
-        raise ValueError(
-            f"values must be (words, at most {config.tile_outputs} units), not {array.shape!r}"
-        )
+    first = config.tile_outputs if winograd else 0
+    most = config.tile_units - first if winograd else config.tile_outputs
+    depth = config.winograd_depth if winograd else config.tile_depth
+    if array.ndim != 2 or 0 in array.shape or array.shape[1] > most:
+        raise ValueError(f"values must be (words, at most {most} units), not {array.shape!r}")
     words, units = array.shape
     if words >= 1 << 16:
         raise ValueError(f"words must be at most {(1 << 16) - 1} in a section, not {words!r}")
-    if not 0 <= base <= config.tile_depth - words:
-        raise ValueError(f"base must leave {words} of {config.tile_depth} words, not {base!r}")
-    check_range("values", array[:, : config.columns], -128, 127)
-    check_range("values of second weights", array[:, config.columns :], -127, 127)
+    if not 0 <= base <= depth - words:
+        raise ValueError(f"base must leave {words} of {depth} words, not {base!r}")
+    symmetric = units if winograd else config.columns
+    check_range("values", array[:, :symmetric], -128, 127)
+    check_range("values of second weights", array[:, symmetric:], -127, 127)
     codes = array.T.astype(np.int64) & 0xFF
     longest, groups = config.huffman_bits, config.code_groups
     coded = dense_code(codes.reshape(-1), longest, raw=True, groups=groups)
@@ -114,7 +120,8 @@ def tiles(base: int, values: npt.ArrayLike, config: Config) -> tuple[Section, We
     if shorter is not None and shorter.bits < coded.bits:
         coded, entries = shorter, len(sparse.codes)
     bound = min(bound, sparse_entropy(sparse))
-    section = Section(Kind.TILES, _payload((base, units), (words, 1), coded))
+    place = first << FIRST_UNIT | first + units
+    section = Section(Kind.TILES, _payload((base, place), (words, 1), coded))
     return section, _stats(coded, bound, places=array.size, entries=entries)
 
 

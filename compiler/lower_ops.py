@@ -5,16 +5,17 @@ import numpy as np
 from prunus.hw.isa import Mode
 from prunus.hw.systolic_geometry import stream_lines, stream_pitch
 
-from .cost import depthwise_cycles
+from .cost import best_tile, depthwise_cycles, matrix_cycles
 from .ir import GraphError, Node
 from .layers import matrix
 from .layout import Image
 from .lower_conv import LEFT_SHIFTS, convolve, node_scaling, stream
 from .lower_copy import aligned, gather
 from .lower_window import EXACT, average_scaling, averages, window
+from .lower_winograd import winograd, winograd_costs
 from .lowering import Lowering
 from .passes.layers import macs
-from .steps import Place, Scaling, Step, signed_bits
+from .steps import Place, Scaling, Sizes, Step, signed_bits
 
 __all__ = [
     "average_pool",
@@ -38,9 +39,10 @@ def fully_connected(low: Lowering, node: Node) -> None:
     positions = source.positions.ravel() - first
     weight = node.consts["weight"]
     target = low.target(node.output)
+    costs = _matrix_costs(low.sizes, len(weight), len(positions), int(positions.max()) + 1)
     if low.sizes.matrices:
         where = matrix(low.core, node, positions), Place(source.buffer, first // word)
-        low.emit("eie", node, target, matrix=where, macs=macs(low.core, node))
+        low.emit("eie", node, target, matrix=where, macs=macs(low.core, node), costs=costs)
         return
     scaling, bits = node_scaling(low, node, weight)
     seen = Image(source.buffer, first, 1, 1, int(positions.max()) + 1, positions)
@@ -48,22 +50,43 @@ def fully_connected(low: Lowering, node: Node) -> None:
         low.sizes, node.name, seen, low.made(target), weight[:, None, None, :], scaling, bits,
         zero=low.zero(node.inputs[0]),
     )  # fmt: skip
-    low.emit("systolic", node, target, [step], macs=macs(low.core, node))
+    low.emit("systolic", node, target, [step], macs=macs(low.core, node), costs=costs)
+
+
+def _matrix_costs(sizes: Sizes, outputs: int, inputs: int, length: int) -> dict[str, int]:
+    """Cycles of a matrix on both engines: dense on the EIE array, whose zeros take cycles then; on
+    the systolic array of as many bytes as there are up to the last input."""
+    entries = -(-outputs // sizes.pes) * inputs
+    return {
+        "eie": matrix_cycles([(entries, outputs)], inputs, sizes.lanes),
+        "systolic": best_tile(sizes, 1, -(-length // sizes.word), outputs)[1],
+    }
 
 
 def convolution(low: Lowering, node: Node) -> None:
-    """On the systolic array, whatever its input's layout."""
+    """On the systolic array, whatever its input's layout, or on the Winograd unit."""
     source = low.image(node, node.inputs[0])
     weight = node.consts["weight"]
     scaling, bits = node_scaling(low, node, weight)
     target = low.target(node.output)
+    made, zero = low.made(target), low.zero(node.inputs[0])
+    stride, dilation = node.attrs["stride"], node.attrs["dilation"]
     top, _, left, _ = node.attrs["padding"]
-    step = convolve(
-        low.sizes, node.name, source, low.made(target), weight, scaling, bits,
-        zero=low.zero(node.inputs[0]), stride=node.attrs["stride"], padding=(top, left),
-        dilation=node.attrs["dilation"],
+    costs = winograd_costs(low.sizes, source, made, weight, stride, dilation)
+    unit = low.sizes.winograd
+    engine, step = "systolic", convolve(
+        low.sizes, node.name, source, made, weight, scaling, bits,
+        zero=zero, stride=stride, padding=(top, left), dilation=dilation,
     )  # fmt: skip
-    low.emit("systolic", node, target, [step], macs=macs(low.core, node))
+    direct = step.cycles
+    if unit is not None and costs and stride == (1, 1):
+        other = winograd(
+            low.sizes, unit, source, made, weight, scaling, bits, zero=zero, padding=(top, left)
+        )
+        if other.cycles < direct:
+            engine, step = "winograd", other
+    costs = {"systolic": direct, **costs}
+    low.emit(engine, node, target, [step], macs=macs(low.core, node), costs=costs)
 
 
 def depthwise(low: Lowering, node: Node) -> None:

@@ -77,12 +77,13 @@ class Lowering:
         *,
         matrix: tuple[Layer, Place] | None = None,
         macs: int = 0,
+        costs: dict[str, int] | None = None,
     ) -> None:
         """Add the layer that makes a node's output as ``layout`` says."""
         self.layouts[node.output] = layout
         self.add(
             engine, node.op, node.name, node.output, layout, steps,
-            matrix=matrix, weight=node.consts.get("weight"), macs=macs,
+            matrix=matrix, weight=node.consts.get("weight"), macs=macs, costs=costs,
         )  # fmt: skip
 
     def add(
@@ -97,6 +98,7 @@ class Lowering:
         matrix: tuple[Layer, Place] | None = None,
         weight: NDArray[np.int8] | None = None,
         macs: int = 0,
+        costs: dict[str, int] | None = None,
     ) -> None:
         """Add a layer called ``name`` that makes ``tensor`` as ``layout`` says."""
         for step in steps:
@@ -124,5 +126,6 @@ class Lowering:
                 source=None if matrix is None else matrix[1],
                 weight=weight,
                 macs=macs,
+                costs=costs or {engine: sum(step.cycles for step in steps)},
             )
         )

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 
 __all__ = ["ENGINES", "Options", "default_lanes", "dense_lanes"]
 
-ENGINES = ("auto", "eie", "systolic")
+ENGINES = ("auto", "eie", "systolic", "winograd")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Options:
     """What the user may fix; ``None`` leaves the choice to the plan.
 
-    ``engine``: which of them runs fully-connected layers. ``pes`` counts where the EIE array does,
+    ``engine``: which of them runs fully-connected layers; ``"winograd"``: the systolic array, with
+    a Winograd unit beside it wherever that gains. ``pes`` counts where the EIE array does,
     ``tile_pixels`` where there is a systolic array; ``tile_runs`` lets the image hold runs of zeros
     for it, for a second table in block RAM; ``code_groups`` lets a code word stand for several
     weights.

@@ -82,6 +82,7 @@ def place(lowered: Lowered, options: Options) -> Plan:
     config = Config(
         **_dense_sizes(lowered, steps, options),
         **_codes(matrices, steps, storage, options),
+        **_winograd_sizes(lowered, steps, memory),
         **_matrix_sizes(layers, storage, options),
         lanes=lanes,
         acc_width=max(17, *bits),
@@ -134,7 +135,7 @@ def _dense_sizes(lowered: Lowered, steps: Sequence[Step], options: Options) -> d
         "window": window,
         "adder": any(step.fields.get("mode") == Mode.ADD for step in steps),
     }
-    if "systolic" in engines or "eie" not in engines:
+    if {"systolic", "winograd"} & engines or "eie" not in engines:
         streams = [step.fields["segments"] for step in steps
                    if step.fields["op"] == Op.DEPTHWISE]  # fmt: skip
         sizes |= {
@@ -156,6 +157,23 @@ def _codes(
     asked = (options.tile_runs if tiles else False), options.code_groups
     runs, groups = worth_it(tiles, stored, options.huffman_bits, *asked)
     return {"tile_runs": runs, "code_groups": groups}
+
+
+def _winograd_sizes(
+    lowered: Lowered, steps: Sequence[Step], memory: SharedMemory
+) -> dict[str, Any]:
+    """What the Winograd unit needs; nothing where no layer runs on it."""
+    channels = [step.fields["rows"] for step in steps if step.fields["op"] == Op.WINOGRAD]
+    unit = lowered.sizes.winograd
+    if unit is None or not channels:
+        return {}
+    most = max(2, lowered.sizes.word, *channels)
+    return {
+        "winograd": unit.outputs,
+        "winograd_filters": unit.filters,
+        "winograd_channels": 1 << (most - 1).bit_length(),
+        "winograd_depth": max(2, memory.filter_words),
+    }
 
 
 def _matrix_sizes(

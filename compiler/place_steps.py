@@ -26,7 +26,8 @@ def place_steps(
     for (number, step), before, half in zip(every, fills, halves, strict=True):
         layer = layers[number]
         layer.descriptors += [_fill(fill, tables) | {"layer": number} for fill in before]
-        sources = [_address(bases, where) for where in step.sources]
+        # Modulo 2**16: a Winograd layer's is that of a corner in front of the image.
+        sources = [_address(bases, where) % (1 << 16) for where in step.sources]
         descriptor: isa.Descriptor = {
             **step.fields,
             **step.scaling.fields(),
@@ -46,9 +47,13 @@ def place_steps(
         if records is not None:
             layer.records.append(records)
         if step.weights is not None:
-            tiles = memory.tiles(step.weights)
+            if step.fields["op"] == Op.WINOGRAD:
+                tiles = memory.filters(step.weights)
+                layer.filters.append(tiles)
+            else:
+                tiles = memory.tiles(step.weights)
+                layer.tiles.append(tiles)
             descriptor["weight_base"] = tiles.base
-            layer.tiles.append(tiles)
         layer.descriptors.append(descriptor)
         layer.cycles += step.cycles
     memory.close()

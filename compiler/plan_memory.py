@@ -35,7 +35,8 @@ class Records:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tiles:
-    """Weights (words, units) from a word of the systolic array's memory on."""
+    """Weights (words, units) from a word on of the memory of the systolic array, or of the Winograd
+    unit."""
 
     base: int
     values: NDArray[np.int8]
@@ -55,6 +56,7 @@ class LayerPlan:
     biases: list[Biases] = field(default_factory=list)
     records: list[Records] = field(default_factory=list)
     tiles: list[Tiles] = field(default_factory=list)
+    filters: list[Tiles] = field(default_factory=list)
     descriptors: list[isa.Descriptor] = field(default_factory=list)
 
 
@@ -70,6 +72,7 @@ class SharedMemory:
     channel_words: int = 0
     record_words: int = 0
     tile_words: int = 0
+    filter_words: int = 0
     _records: dict[tuple[object, ...], int] = field(default_factory=dict)
     _constants: dict[int, int] = field(default_factory=dict)
     _bases: dict[int, int] = field(default_factory=dict)
@@ -109,6 +112,12 @@ class SharedMemory:
         """Room for weights."""
         base = self.tile_words
         self.tile_words += len(weights)
+        return Tiles(base, weights)
+
+    def filters(self, weights: NDArray[np.int8]) -> Tiles:
+        """Room for weights of the Winograd unit."""
+        base = self.filter_words
+        self.filter_words += len(weights)
         return Tiles(base, weights)
 
     def close(self) -> None:

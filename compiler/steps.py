@@ -1,11 +1,12 @@
 """What the hardware has to do, before any address is chosen."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prunus.hw import isa
+from prunus.hw.winograd.geometry import Geometry
 
 from .ir import GraphError
 from .layers import Layer
@@ -21,7 +22,8 @@ class Sizes:
     """The sizes of an accelerator that decide how an operator is done.
 
     ``word``: bytes of an activation word; ``columns``: of the systolic array, whether or not it is
-    built; ``matrices``: fully-connected layers go to the EIE array.
+    built; ``matrices``: fully-connected layers go to the EIE array; ``winograd``: the unit beside
+    the array; ``pes``: of the EIE array, whether or not it is built.
     """
 
     word: int
@@ -29,6 +31,8 @@ class Sizes:
     columns: int
     tile_pixels: int
     matrices: bool
+    winograd: Geometry | None = None
+    pes: int = 64
 
     @property
     def tile_outputs(self) -> int:
@@ -115,8 +119,9 @@ class Table:
 class Step:
     """A descriptor without its addresses.
 
-    ``weights`` (words, units) int8 are for the systolic array's memory, ``tables`` what the window
-    engine's halves must hold; ``bits`` holds every sum that can occur, ``cycles`` is predicted.
+    ``weights`` (words, units) int8 are for the memory of the systolic array, or of the Winograd
+    unit, ``tables`` what the window engine's halves must hold; ``bits`` holds every sum that can
+    occur, ``cycles`` is predicted.
     """
 
     fields: isa.Descriptor
@@ -134,7 +139,8 @@ class Work:
     """A layer: steps of one engine that make ``tensor``, or a matrix for the EIE array.
 
     The tensor is ``pixels`` of ``outputs`` bytes each, ``pitch`` words apart (0: without a gap),
-    from ``target`` on. ``weight`` is the model's own.
+    from ``target`` on. ``weight`` is the model's own. ``costs`` are the cycles on each engine that
+    could do it, by its name.
     """
 
     name: str
@@ -151,6 +157,7 @@ class Work:
     source: Place | None = None  # of the matrix
     weight: NDArray[np.int8] | None = None
     macs: int = 0
+    costs: dict[str, int] = field(default_factory=dict)
 
 
 def signed_bits(lowest: int, highest: int) -> int:

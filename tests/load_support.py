@@ -56,6 +56,10 @@ def random_sections(config: Config, seed: int, *, columns=7, rows=5, density=0.4
         values = rng.integers(-128, 128, 256)
         parts.append(sections.tables(int(rng.integers(config.tables)), values, config))
     parts += random_tiles(config, rng) if config.columns else []
+    if config.winograd:
+        shape = int(rng.integers(3, config.winograd_depth)), 9 * config.winograd_filters
+        values = rng.choice([-128, 0, 0, 7], shape)
+        parts.append(sections.tiles(1, values, config, winograd=True)[0])
     if not config.pes:
         return parts
     top = min(1 << config.code_bits, 1 << config.huffman_bits)
@@ -117,7 +121,9 @@ def apply_writes(writes, network: Network, config: Config) -> Memories:
             case Target.PROGRAM:
                 words[address] = data & 0xFFFFFFFF
             case Target.TILE:
-                memories.tiles[address, unit] = signed(data & 255, 8)
+                of_filters = unit >= config.tile_outputs
+                memory = memories.filters if of_filters else memories.tiles
+                memory[address, unit - of_filters * config.tile_outputs] = signed(data & 255, 8)
             case Target.TABLE:
                 memories.tables[address >> 8, address & 255] = signed(data & 255, 8)
     raw = b"".join(words[n].to_bytes(4, "big") for n in sorted(words))
@@ -137,6 +143,7 @@ def differences(found: Memories, expected: Memories) -> list[str]:
         "pointers",
         "codebooks",
         "tiles",
+        "filters",
         "tables",
         "channel_bias",
         "channel_pe",

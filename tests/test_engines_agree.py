@@ -17,6 +17,10 @@ from prunus.flow.compile import compile_graph
 from prunus.flow.simulate import simulate
 from prunus.sim.machine import Machine
 
+WINOGRAD = [
+    Options(engine="winograd", act_word=word, lanes=lanes)
+    for word, lanes in ((8, 2), (8, 4), (16, 4), (16, 8))
+]
 SYSTOLIC = [Options(engine="systolic", act_word=word) for word in (2, 4, 8, 16)]
 EIE = [
     Options(engine="eie", pes=1, act_word=1),
@@ -94,6 +98,22 @@ def test_small_networks(seed):
     found = agree(graph, both + SYSTOLIC + [Options()])
     assert found[:2] == [{"eie", "systolic"}] * 2
     assert found[2:6] == [{"systolic"}] * 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("padding", [(1, 1, 1, 1), (0, 0, 0, 0), (0, 1, 2, 0)])
+def test_3x3_convolutions(padding, seed):
+    """On Winograd units of either tile size as on systolic arrays."""
+    size = [(5, 7), (8, 8), (9, 10)][seed]
+    g = Int8((*size, 16), seed=seed)
+    t = g.conv(g.x, 17 + 7 * seed, (3, 3), padding=padding)
+    t = g.conv(t, 24, (3, 3), padding=padding, rounding="single", per_channel=False)
+    graph = g.graph(g.conv(t, 5))
+    x = samples(graph, 4)
+    x[0], x[1], x[2, ::2] = -128, 127, -128
+    found = agree(graph, SYSTOLIC[1:] + WINOGRAD, x)
+    assert all("winograd" not in engines for engines in found[:3])
+    assert all("winograd" in engines for engines in found[3:])
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import random
 import struct
@@ -30,6 +31,8 @@ CONFIGS = [
     DENSE | dict(pes=0, columns=8, lanes=8, act_word=16, huffman_bits=8),
     DENSE | dict(pes=0, lanes=1, act_word=2, columns=1, tables=1, pointer_depth=2),
     DENSE | dict(code_bits=8, huffman_bits=9, sparse=False),
+    DENSE | dict(pes=0, winograd=4, winograd_filters=2, winograd_depth=70, huffman_bits=9),
+    DENSE | dict(winograd=2, winograd_filters=1, winograd_depth=9),
     dict(pes=0, lanes=4, act_word=8, columns=4, tile_depth=64, sparse=False, code_bits=8),
     dict(window=True, tables=5),
 ]
@@ -300,6 +303,8 @@ def test_the_last_of_the_dense_engines_that_fits():
         columns=2, tile_depth=21, window=True, tables=3, tile_pixels=16,
     )  # fmt: skip
     without = small(pes=0, lanes=1, act_word=2, columns=1, tile_depth=21)
+    winograd = dataclasses.replace(config, winograd=2, winograd_filters=1, winograd_depth=30)
+    first = config.tile_outputs << 12  # of the units of its words
 
     def head(base, units, columns, rows, runs, mapped):
         return [(base, 24), (units, 24), (columns, 16), (rows, 16), (runs, 8), (1, 8), (mapped, 8)]
@@ -340,6 +345,14 @@ def test_the_last_of_the_dense_engines_that_fits():
         "units alone": lambda n: (without, tiles, coded(0, 2 + n, 2)),
         "row alone": lambda n: (without, tiles, coded(19, 2, 2, rows=1 + n)),
         "words alone": lambda n: (without, tiles, raw(19, 2, 2 + n)),
+        "filter words": lambda n: (winograd, tiles, raw(28, first + 5, 2 + n, streams=1)),
+        "filter units": lambda n: (winograd, tiles, raw(0, first + 13 + n, 1, streams=9 + n)),
+        "no filter units": lambda n: (winograd, tiles, raw(0, first + 5 - n, 1, streams=1)),
+        "tile words beside": lambda n: (winograd, tiles, raw(19, 1, 2 + n)),
+        "tile units beside": lambda n: (winograd, tiles, raw(0, 4 + n, 1)),
+        "where filters begin": lambda n: (
+            winograd, tiles, raw(0, first + 5 - (n << 12), 1, streams=1 + n)
+        ),
         "slot": lambda n: (config, Kind.TABLES, table(2 + n)),
         "entries": lambda n: (config, Kind.TABLES, table(0, count=256 - n)),
         "no raw codes": lambda n: (
