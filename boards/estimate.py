@@ -7,6 +7,8 @@ from prunus.hw.config import Config, bits_for
 from prunus.hw.rom import DEEP
 from prunus.hw.vector.requantize import LOW_BITS
 from prunus.hw.window.tables import COMPUTED_BITS
+from prunus.hw.winograd.geometry import Geometry
+from prunus.hw.winograd.scheme import bits_of
 
 from .board import Board
 
@@ -60,6 +62,12 @@ def memories(config: Config, image_bytes: int) -> dict[str, tuple[int, int, int]
         rows["activations"] = (config.act_word, 8, config.act_depth)
         rows["tiles"] = (1, 8 * config.tile_outputs, config.tile_depth)
         rows["tile sums"] = (2, config.acc_width * config.tile_outputs, config.tile_pixels)
+    if config.winograd:
+        unit = Geometry.of(config)
+        tile = bits_of(unit.scheme.half_range) * unit.rows * unit.size
+        # Written byte by byte: a block of 36 bits holds four.
+        rows["filters"] = (1, 81 * unit.filters, config.winograd_depth)
+        rows["tiles' inputs"] = (1, tile, 2 * unit.passes * config.winograd_channels)
     if config.line_depth:
         rows["lines"] = (1, 16 * config.columns, 1 << bits_for(config.line_depth - 2))
     if config.adder or config.tables:
@@ -78,7 +86,9 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
     than a tenth.
     """
     family = board.family
-    dsps = config.pes + config.act_word * config.columns + config.lane_blocks * config.lanes
+    own = config.winograd > 0 and config.winograd_passes > 1
+    dsps = Geometry.of(config).multipliers if own else 0
+    dsps += config.pes + config.act_word * config.columns + config.lane_blocks * config.lanes
     used = {"BRAM": 0, "DSP": dsps, "LUT": 0, "FF": 0}
     for count, width, depth in memories(config, image_bytes).values():
         if width * depth >= _SMALL[family]:
@@ -90,6 +100,7 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
             used["LUT"] += count * width * depth
     # Bits of the lanes' accumulators that are multiplied in logic.
     high = config.lanes * (config.acc_width - LOW_BITS) if config.lane_blocks == 2 else 0
+    products = Geometry.of(config).multipliers if config.winograd else 0
     counts = {
         "base": 1,
         "PE": config.pes,
@@ -100,6 +111,8 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
         "array": config.columns > 0,
         "cell": config.act_word * config.columns,
         "line": config.columns if config.line_depth else 0,
+        "winograd": config.winograd > 0,
+        "product": products,
         "window": config.window,
         "window byte": config.act_word if config.window else 0,
         "adder": config.adder,
@@ -127,6 +140,8 @@ _LOGIC = {
         "array": (1700, 2400),
         "cell": (82, 188),
         "line": (210, 280),
+        "winograd": (3500, 4500),
+        "product": (145, 100),
         "window": (700, 350),
         "window byte": (85, 70),
         "adder": (400, 250),
@@ -142,6 +157,8 @@ _LOGIC = {
         "array": (1400, 1350),
         "cell": (100, 100),
         "line": (250, 280),
+        "winograd": (2500, 2200),
+        "product": (350, 150),
         "window": (600, 300),
         "window byte": (100, 50),
         "adder": (500, 250),

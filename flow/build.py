@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ class LayerReport:
     """A layer as the report shows it; ``tensor`` is the output, ``base_word`` where it is kept.
 
     That is ``pixels`` of ``outputs`` bytes each, ``pitch`` words apart (0: without words between).
-    ``cycles`` are predicted, as if every activation were non-zero.
+    ``cycles`` are predicted, as if every activation were non-zero; ``costs`` are those of every
+    engine that could do it.
     """
 
     name: str
@@ -50,6 +51,7 @@ class LayerReport:
     pixels: int = 1
     pitch: int = 0
     cycles: int = 0
+    costs: dict[str, int] = field(default_factory=dict)
 
     @property
     def rom_bits(self) -> int:
@@ -81,6 +83,8 @@ class Build:
         pes, rows, columns = self.config.pes, self.config.act_word, self.config.columns
         parts = [f"{pes} PEs"] if pes else []
         parts += [f"a systolic array of {rows} x {2 * columns}"] if columns else []
+        size = self.config.winograd
+        parts += [f"Winograd's F({size}x{size}, 3x3)"] if size else []
         return " and ".join(parts)
 
     @property
@@ -114,6 +118,7 @@ class Build:
                     "nonzeros": layer.nonzeros,
                     "rom_bits": layer.rom_bits,
                     "predicted_cycles": layer.cycles,
+                    "costs": layer.costs,
                     "storage": "dense" if layer.dense else "sparse",
                     "distinct_weights": layer.distinct,
                     "code_bits": layer.rom.code_bits,

@@ -55,7 +55,8 @@ def compile_model(
         Bits of the codebook that each layer's weights are restricted to.
     engine
         Which engine runs fully-connected layers: ``"eie"``, ``"systolic"``, or ``"auto"`` for what
-        takes the fewest cycles. Convolutions run on the systolic array.
+        takes the fewest cycles. Convolutions run on the systolic array, and with ``"winograd"`` or
+        ``"auto"`` on a Winograd unit beside it where that is faster.
     board
         Choose the number of PEs or the size of the systolic array, and what goes with them, for
         this board.
@@ -185,6 +186,7 @@ def _report(planned: LayerPlan, statistics: LayerStatistics) -> LayerReport:
         pixels=work.pixels,
         pitch=work.pitch,
         cycles=planned.cycles,
+        costs={**work.costs, **({"eie": planned.cycles} if matrix else {})},
     )
 
 

@@ -104,12 +104,12 @@ def _layers(build: Build) -> str:
         parts = (rom.code_bits, rom.run_bits, rom.table_bits, rest)
         rows.append((
             layer.name, layer.op, layer.engine, *_weights(layer), f"{layer.cycles:,}",
-            f"{rom.rom_bits / 8:,.0f}", _bar(parts, largest),
+            _others(layer), f"{rom.rom_bits / 8:,.0f}", _bar(parts, largest),
         ))  # fmt: skip
     titles = (
         "layer", "operator", "engine", "storage", "weights", "kept", "values",
         "entropy/weight", "codes and runs/weight", "bits/weight",
-        "predicted cycles", "bytes",
+        "predicted cycles", "on other engines", "bytes",
     )  # fmt: skip
     key = "".join(
         f'<span class="key {c}"></span>{text}'
@@ -117,7 +117,8 @@ def _layers(build: Build) -> str:
             "abcd", ("codes", "runs", "tables", "biases, records, program"), strict=True
         )
     )
-    return f"<h2>Layers</h2><p>{key}</p>" + _table((*titles, "ROM"), rows, right=range(4, 12))
+    right = (*range(4, 11), 12)
+    return f"<h2>Layers</h2><p>{key}</p>" + _table((*titles, "ROM"), rows, right=right)
 
 
 def _weights(layer: LayerReport) -> tuple[str, ...]:
@@ -134,6 +135,12 @@ def _weights(layer: LayerReport) -> tuple[str, ...]:
         f"{coded / layer.weights:.3f}",
         f"{layer.rom_bits / layer.weights:.2f}",
     )
+
+
+def _others(layer: LayerReport) -> str:
+    """What a layer would take on the other engines that could do it."""
+    others = {name: n for name, n in layer.costs.items() if n != layer.cycles}
+    return ", ".join(f"{name} {n:,}" for name, n in others.items())
 
 
 def _rom(build: Build) -> str:

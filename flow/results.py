@@ -19,7 +19,8 @@ class LayerRun:
     Utilization is ``work`` over the multiplications that the engine could have done in that time.
     On the EIE array work is multiplications of non-zero weights by activations other than the zero
     point: padding and stored zeros are not. On the systolic array, where nothing is skipped, it is
-    all multiplications of the operator. ``array_cycles`` leaves out the drain of the accumulators.
+    all multiplications of the operator; on the Winograd unit as well, which makes do with fewer:
+    there it can be more than 1. ``array_cycles`` leaves out the drain of the accumulators.
     Where only the golden model ran there are no cycles.
     """
 

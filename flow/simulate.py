@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prunus.compiler.evaluate import output, quantize_input, run, split_host
 from prunus.hw.accelerator import Accelerator
 from prunus.hw.config import Config
+from prunus.hw.winograd.geometry import Geometry
 from prunus.sim import network
 from prunus.sim.generate import to_verilog
 from prunus.sim.machine import Machine
@@ -213,6 +214,8 @@ def _most(layer: LayerReport, config: Config, cycles: float) -> float:
     """Multiplications that a layer's engine can do in so many cycles."""
     if layer.engine == "eie":
         return config.pes * cycles
+    if layer.engine == "winograd":
+        return Geometry.of(config).multipliers * cycles
     return max(1, config.act_word * config.tile_outputs) * cycles
 
 

@@ -11,14 +11,14 @@ from prunus.hw.accelerator import Accelerator
 from prunus.hw.config import Config
 from prunus.hw.eie.array import EieArray
 from prunus.hw.systolic.core import SystolicCore
+from prunus.hw.winograd.core import WinogradCore
 from prunus.sim.generate import to_verilog
 
 from .build import Build, hex_text
 
 __all__ = ["ENGINES", "write_engine", "write_verilog"]
 
-ENGINES = ("eie", "systolic")
-PLANNED = ("winograd",)
+ENGINES = ("eie", "systolic", "winograd")
 
 
 def write_verilog(
@@ -42,8 +42,9 @@ def write_verilog(
 def write_engine(engine: str, folder: Path, **fields: Any) -> list[Path]:
     """Write one engine alone.
 
-    ``fields`` are, for ``eie``, those of :class:`prunus.hw.config.Config`; for ``systolic`` the
-    arguments of :class:`prunus.hw.systolic.core.SystolicCore`.
+    ``fields`` are, for ``eie``, those of :class:`prunus.hw.config.Config`; for the others the
+    arguments of :class:`prunus.hw.systolic.core.SystolicCore` and
+    :class:`prunus.hw.winograd.core.WinogradCore`.
 
     Raises
     ------
@@ -51,8 +52,12 @@ def write_engine(engine: str, folder: Path, **fields: Any) -> list[Path]:
         There is no such engine, or a field is out of range.
     """
     check_engine(engine)
+    name: str
+    core: Any
     if engine == "systolic":
         name, core = "systolic_core", SystolicCore(**fields)
+    elif engine == "winograd":
+        name, core = "winograd_core", WinogradCore(**fields)
     else:
         name, core = "eie_array", EieArray(Config(**fields))
     return _write({f"{name}.v": to_verilog(core, name).encode()}, folder)
@@ -60,10 +65,8 @@ def write_engine(engine: str, folder: Path, **fields: Any) -> list[Path]:
 
 def check_engine(engine: str) -> None:
     """Refuse, by name, an engine that this version does not have."""
-    if engine in ENGINES:
-        return
-    what = "is not available in this version" if engine in PLANNED else "is unknown"
-    raise ValueError(f"engine {engine!r} {what}; available: {', '.join(ENGINES)}")
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r} is unknown; available: {', '.join(ENGINES)}")
 
 
 def _write(files: dict[str, bytes], folder: Path) -> list[Path]:

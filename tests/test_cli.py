@@ -150,7 +150,6 @@ def test_config_file_is_checked(run, folder, tmp_path, text, message):
         (["--weight-bits", "four"], "'--weight-bits': 'four' is not a valid integer"),
         (["--pes", "0"], "pes must be 1 to 256, not 0"),
         (["--queue-depth", "0"], "queue_depth must be 1 to 1024, not 0"),
-        (["--engine", "winograd"], "'winograd' is not available in this version"),
         (["--engine", "cpu"], "engine 'cpu' is unknown"),
         (["--board", "icebraeker"], "did you mean icebreaker?"),
         (["--board", "icebreaker", "--pes", "2"], "leave out --board or --pes"),
@@ -361,7 +360,8 @@ def test_compile_for_an_engine(run, folder, tmp_path, engine):
     ("arguments", "message"),
     [
         ([], "give a BUILD of prunus compile, or --engine"),
-        (["--engine", "winograd"], "'winograd' is not available in this version"),
+        (["--engine", "winograd", "--outputs", "3"], "outputs must be 2 or 4, not 3"),
+        (["--engine", "winograd", "--rows", "3"], "--rows is not a size of the winograd engine"),
         (["--engine", "eie", "--pes", "300"], "pes must be 0 to 256, not 300"),
         (["--engine", "systolic", "--pes", "3"], "--pes is not a size of the systolic engine"),
         (["--engine", "systolic", "--dense"], "--dense is not a size of the systolic engine"),

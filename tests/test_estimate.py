@@ -14,6 +14,7 @@ RESNET = dict(
     pes=0, lanes=8, sparse=False, acc_width=28, act_depth=3072, channel_depth=52, record_depth=47,
     program_depth=20, columns=8, tile_depth=4859, window=True, adder=True, lane_blocks=2,
 )  # fmt: skip
+WINOGRAD = dict(tile_depth=1691, winograd=4, winograd_filters=4, winograd_depth=1408)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +30,7 @@ RESNET = dict(
             0, 54, 8,
         ),
         ("ulx3s-85f", RESNET, 75801, 176, 144),
+        ("ulx3s-85f", RESNET | WINOGRAD, 75801, 190, 144),
     ],
 )  # fmt: skip
 def test_blocks_and_multipliers(board, fields, image, brams, dsps):
@@ -57,6 +59,16 @@ def test_more_of_anything_takes_more():
         dict(pes=8, columns=8, lane_blocks=2, line_depth=50),
         dict(pes=8, columns=8, lane_blocks=2, line_depth=50, window=True),
         dict(pes=8, columns=8, lane_blocks=2, line_depth=50, window=True, adder=True),
+        dict(
+            pes=8,
+            columns=8,
+            lane_blocks=2,
+            line_depth=50,
+            window=True,
+            adder=True,
+            winograd=2,
+            winograd_filters=4,
+        ),
         dict(pes=16, columns=16, lanes=16, act_word=32, line_depth=50, window=True, adder=True),
     ]
     used = [estimate(board, Config(**step), 0) for step in steps]

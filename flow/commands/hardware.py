@@ -42,16 +42,30 @@ ENGINE_FIELDS = {
         "columns": "PEs in a row, of two outputs each.",
         "depth": "Rows of the left matrix whose sums are kept.",
     },
+    "winograd": {
+        "outputs": "4 for F(4x4, 3x3), 2 for F(2x2, 3x3).",
+        "filters": "Output channels at a time.",
+        "passes": "Cycles for the products of an input channel.",
+        "channels": "Most input channels.",
+        "weight_depth": "Words of the weight memory: input channels times groups of filters.",
+        "word": "Input channels in a word of the map memory.",
+        "lanes": "Output channels in a beat.",
+        "map_depth": "Words of the map memory.",
+    },
 }
+ENGINE_HELP = "One engine as a core of its own: eie, systolic, winograd."
 SYSTOLIC = {"rows": 16, "columns": 8, "depth": 256}
 
 
 def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for engine, fields in reversed(ENGINE_FIELDS.items()):
-        for name, text in reversed(fields.items()):
-            option = f"--{name.replace('_', '-')}"
-            help_text = f"{engine}: {text}"
-            command = click.option(option, name, type=int, metavar="N", help=help_text)(command)
+    texts: dict[str, list[str]] = {}
+    for engine, fields in ENGINE_FIELDS.items():
+        for name, text in fields.items():
+            texts.setdefault(name, []).append(f"{engine}: {text}")
+    for name, lines in reversed(texts.items()):
+        option = f"--{name.replace('_', '-')}"
+        help_text = " ".join(lines)
+        command = click.option(option, name, type=int, metavar="N", help=help_text)(command)
     return command
 
 
@@ -60,7 +74,9 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("-o", "--output", type=FILE, required=True, metavar="DIR", help="Folder to write.")
 @click.option("--rom", is_flag=True, help="Put the image into block RAM.")
 @click.option("--trace", is_flag=True, help="Bring out every activation that is written.")
-@click.option("--engine", metavar="ENGINE", help="One engine as a core of its own: eie, systolic.")
+@click.option(
+    "--engine", metavar="ENGINE", help="One engine as a core of its own: eie, systolic, winograd."
+)
 @_engine_options
 @click.option("--dense", is_flag=True, help="eie: no pointer memories.")
 @json_option
@@ -100,7 +116,7 @@ def verilog_command(
             sizes["sparse"] = not dense
             if "lanes" not in sizes:
                 sizes["lanes"] = _lanes(sizes)
-        else:
+        elif engine == "systolic":
             sizes = SYSTOLIC | sizes
         files = write_engine(engine, _folder(output), **sizes)
 

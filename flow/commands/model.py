@@ -31,7 +31,7 @@ FILE = click.Path(path_type=Path)
     "--engine",
     default="auto",
     metavar="ENGINE",
-    help="Of fully-connected layers: auto (the default), eie or systolic.",
+    help="auto (the default), eie, systolic, or winograd beside systolic.",
 )
 @click.option("--density", type=float, metavar="D", help="Keep this fraction of each layer.")
 @click.option(
