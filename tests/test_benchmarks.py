@@ -88,3 +88,29 @@ def test_help(name, capsys):
     assert module.__doc__.partition("\n")[0].split(":")[0] in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+@pytest.fixture(scope="module")
+def winograd():
+    return load("winograd")
+
+
+def test_winograd_layers_are_those_of_ic(winograd):
+    macs = [winograd.layer(*size).nodes[0].consts["weight"].size * size[0] ** 2
+            for size in winograd.LAYERS]  # fmt: skip
+    assert macs == [32 * 32 * 9 * 16 * 16] * 4
+
+
+def test_winograd_tables(winograd):
+    layer = {
+        "layer": "8x8x64", "macs": 1440, "cycles": 10, "predicted": 11, "systolic": 20,
+        "multipliers": 36, "macs_per_multiplier": 4.0, "equal": True,
+    }  # fmt: skip
+    network = {
+        "network": "ic", "macs": 5000, "systolic": 900, "winograd": 500, "winograd_predicted": 501,
+        "equal": False,
+    }  # fmt: skip
+    lines = winograd.table([layer], [network])
+    assert lines[2] == "| 8x8x64 | 1,440 | 10 | 11 | 20 | 4.00 | yes |"
+    assert lines[-1] == "| ic | 5,000 | 900 | 500 | 501 | NO |"
+    assert len(winograd.table([layer], [])) == 3

@@ -1,0 +1,137 @@
+"""What the Winograd unit takes of a part, and the clock it reaches there.
+
+On the ECP5-85F F(4x4) with four filters and F(2x2) with eight, with multipliers of their own; then
+what it costs that the unit has its products from the systolic array's multipliers: the unit and the
+array, both ready to share, against the array as it is and the unit with its own multipliers. On the
+iCE40UP5K F(2x2) and F(4x4) on its eight blocks, as cores with small memories.
+
+Each stands alone between shift registers, which are counted with it: one bit for every port bit
+going in, two for every one coming out. Results are cached by content; the largest take long.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import rtlil
+from amaranth_boards.icebreaker import ICEBreakerPlatform
+from amaranth_boards.ulx3s import ULX3S_85F_Platform
+from eie_resources import KINDS, PART, Surrounded
+
+from prunus.hw.config import Config
+from prunus.hw.systolic.array import SystolicArray
+from prunus.hw.winograd.core import WinogradCore
+from prunus.hw.winograd.engine import WinogradEngine
+from prunus.hw.winograd.geometry import Geometry
+from prunus.hw.winograd.pool import shared_widths
+from prunus.sim import tools
+from prunus.sim.cache import Cache, digest
+
+# The accelerator of MLPerf Tiny's ic: a systolic array of 16 x 8 blocks, 64 channels.
+CONFIG = Config(
+    pes=0, lanes=8, columns=8, sparse=False, acc_width=28, act_depth=3072, tile_depth=1691,
+    winograd=4, winograd_filters=4, winograd_channels=64, winograd_depth=1408,
+)  # fmt: skip
+SMALL = {"channels": 16, "weight_depth": 256, "word": 8, "lanes": 2, "map_depth": 256}
+UP5K = ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained")
+ICE40_KINDS = {
+    "LUT4": "ICESTORM_LC", "FF": "ICESTORM_LC", "BRAM": "ICESTORM_RAM", "DSP": "ICESTORM_DSP",
+}  # fmt: skip
+
+
+def _unit(outputs: int, filters: int) -> WinogradEngine:
+    geometry = Geometry(outputs=outputs, filters=filters, channels=64, weight_depth=1408)
+    return WinogradEngine(CONFIG, geometry)
+
+
+def _sharing_unit() -> WinogradEngine:
+    geometry = Geometry.of(CONFIG)
+    return WinogradEngine(CONFIG, geometry, shared=geometry.shared(CONFIG))
+
+
+def _array(*, shared: bool) -> SystolicArray:
+    geometry = Geometry.of(CONFIG)
+    widths = shared_widths(geometry, geometry.shared(CONFIG)) if shared else ()
+    return SystolicArray(CONFIG.act_word, CONFIG.columns, shared=widths)
+
+
+DESIGNS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "F(4x4), 4 filters": ("ecp5", lambda: _unit(4, 4)),
+    "F(2x2), 8 filters": ("ecp5", lambda: _unit(2, 8)),
+    "array": ("ecp5", lambda: _array(shared=False)),
+    "array, sharing": ("ecp5", lambda: _array(shared=True)),
+    "F(4x4), 4 filters, sharing": ("ecp5", _sharing_unit),
+    "F(2x2) on 8 blocks": (
+        "ice40", lambda: WinogradCore(outputs=2, filters=1, passes=2, **SMALL)
+    ),
+    "F(4x4) on 6 blocks": (
+        "ice40", lambda: WinogradCore(outputs=4, filters=1, passes=6, **SMALL)
+    ),
+}  # fmt: skip
+
+
+def place(name: str, *, freq_mhz: float, seed: int) -> dict[str, Any]:
+    """Synthesize, place and route one design; used and available of each kind, and the clock."""
+    family, make_design = DESIGNS[name]
+    platform = ULX3S_85F_Platform() if family == "ecp5" else ICEBreakerPlatform()
+    text = rtlil.convert(Surrounded(make_design()), name="top", platform=platform, emit_src=False)
+    yosys, nextpnr = tools.find("yosys"), tools.find(f"nextpnr-{family}")
+    synthesis = f"read_rtlil top.il; rename -hide w:*[*]; synth_{family} -top top -json top.json"
+    part = PART if family == "ecp5" else UP5K
+    options = [*part, "--freq", str(freq_mhz), "--seed", str(seed), "--timing-allow-fail"]
+
+    def make(folder: Path) -> None:
+        (folder / "top.il").write_text(text)
+        for tool, arguments in (
+            (yosys, ["-q", "-l", "yosys.log", "-p", synthesis]),
+            (nextpnr, [*options, "-q", "-l", "pnr.log", "--json", "top.json",
+                       "--report", "report.json"]),
+        ):  # fmt: skip
+            subprocess.run(
+                [str(tool.path), *arguments], cwd=folder, env=tool.environment(), check=True,
+                capture_output=True,
+            )  # fmt: skip
+        for scratch in ("top.il", "top.json"):
+            (folder / scratch).unlink()
+
+    key = digest([text, synthesis, options, yosys.version, nextpnr.version])
+    folder, _ = Cache("winograd_resources").get(key, make)
+    report = json.loads((folder / "report.json").read_text())
+    kinds = KINDS if family == "ecp5" else ICE40_KINDS
+    used = {kind: report["utilization"][cell] for kind, cell in kinds.items()}
+    clock = max(clock["achieved"] for clock in report["fmax"].values())
+    return {"design": name, "family": family, "mhz": round(clock, 1), **used}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("designs", nargs="*", default=tuple(DESIGNS), metavar="DESIGN",
+                        help=f"of {'; '.join(DESIGNS)} (default: all)")  # fmt: skip
+    parser.add_argument("--freq", type=float, default=100.0, help="MHz to aim for")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(argv)
+    for name in options.designs:
+        if name not in DESIGNS:
+            parser.error(f"DESIGN must be of {'; '.join(DESIGNS)}, not {name!r}")
+    results = []
+    if not options.json:
+        print(f"{'':28}" + "".join(f"{kind:>15}" for kind in KINDS) + f"{'MHz':>8}")
+    for name in options.designs:
+        row = place(name, freq_mhz=options.freq, seed=options.seed)
+        results.append(row)
+        if not options.json:
+            cells = (f"{row[kind]['used']:>7} /{row[kind]['available']:>6}" for kind in KINDS)
+            print(f"{name:28}" + "".join(cells) + f"{row['mhz']:8.1f}", flush=True)
+    if options.json:
+        print(json.dumps({"results": results}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
