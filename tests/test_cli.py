@@ -346,6 +346,19 @@ def test_verilog_of_the_systolic_array(run, tmp_path, sizes):
     assert lint([tmp_path / "v" / "systolic_core.v"], "systolic_core") == []
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        ["--filters", "1", "--channels", "16", "--lanes", "2", "--weight-depth", "64"],
+        ["--outputs", "2", "--filters", "1", "--passes", "4", "--word", "4", "--lanes", "1"],
+    ],
+)
+def test_verilog_of_the_winograd_unit(run, tmp_path, sizes):
+    status, out, _ = run("verilog", "--engine", "winograd", "-o", tmp_path / "v", *sizes)
+    assert status == 0 and "winograd_core.v" in out
+    assert lint([tmp_path / "v" / "winograd_core.v"], "winograd_core") == []
+
+
 @pytest.mark.parametrize("engine", ["auto", "eie", "systolic"])
 def test_compile_for_an_engine(run, folder, tmp_path, engine):
     status, out, _ = run(
