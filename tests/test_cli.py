@@ -503,7 +503,13 @@ def test_every_error_has_a_status():
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if ".benches" in found.name:
                 continue
-            for name, value in vars(importlib.import_module(found.name)).items():
+            try:
+                module = importlib.import_module(found.name)
+            except ModuleNotFoundError as error:
+                if error.name != "torch":  # of an extra
+                    raise
+                continue
+            for name, value in vars(module).items():
                 own = isinstance(value, type) and value.__module__ == found.name
                 if own and issubclass(value, Exception) and name != "Failed":
                     assert cli._status(value("x")) in (1, 2), f"{found.name}.{name}"
