@@ -44,7 +44,8 @@ from prunus.hw.config import Config
 MODELS = {
     "kws": ("models/kws/kws_ref_model.tflite", 20_000),
     "vww": ("models/vww/vww_96_int8.tflite", 60_000),
-    "ic": ("models/ic/pretrainedResnet_quant.tflite", 38_000),
+    "ic": ("models/ic/pretrainedResnet_quant.tflite", 56_000),
+    "ic-winograd": ("models/ic/pretrainedResnet_quant.tflite", 38_000),
     "ad": ("models/ad/ad01_int8.tflite", 6_000),
 }
 # NNgen's multipliers and cycles (int8, two input and two output channels at a time), and ours.
@@ -58,7 +59,9 @@ Array = NDArray[Any]
 
 def tiny(folder: Path, name: str, board: str, samples: int) -> tuple[Build, Array, Array]:
     """One of MLPerf Tiny: its build, inputs, and what the reference gives."""
-    build = compile_model(folder / MODELS[name][0], board=find_board(board))
+    name, _, engine = name.partition("-")
+    options = Options(engine=engine or "auto")
+    build = compile_model(folder / MODELS[name][0], board=find_board(board), options=options)
     shape = build.graph.tensors[build.graph.inputs[0]].shape
     with np.load(folder / "golden" / f"{name}_int8_golden.npz") as golden:
         x = np.stack([golden[f"s{n}_in"].reshape(shape) for n in range(samples)])

@@ -8,7 +8,7 @@ from prunus.boards.board import Board
 from prunus.boards.estimate import estimate, shortfall
 from prunus.boards.registry import BOARDS
 from prunus.compiler.ir import Graph
-from prunus.compiler.plan import GAIN, Options, plan
+from prunus.compiler.plan import Options, plan
 
 __all__ = ["FitError", "choose_options"]
 
@@ -35,7 +35,6 @@ def choose_options(core: Graph, board: Board, options: Options | None = None) ->
         With the smallest accelerator's shortfall, and the board that would take it.
     """
     asked = options or Options()
-    direct: dict[tuple[int, int | None], int] = {}  # cycles without a Winograd unit
     fitting: list[tuple[int, float, Options]] = []  # cycles, how full the board gets
     problem: dict[str, tuple[int, int]] = {}
     for trial in _trials(core, board, asked):
@@ -43,12 +42,7 @@ def choose_options(core: Graph, board: Board, options: Options | None = None) ->
             placed = plan(core, trial)
         except ValueError:  # these sizes do not go together, or are too small for a layer
             continue
-        sizes = trial.act_word, trial.lanes
-        if trial.engine != "winograd":
-            direct[sizes] = placed.cycles
-        elif not placed.config.winograd or (
-            asked.engine == "auto" and placed.cycles > GAIN * direct[sizes]
-        ):
+        if trial.engine == "winograd" and not placed.config.winograd:
             continue
         used = estimate(board, placed.config, 0)
         missing = shortfall(board, used)
@@ -81,7 +75,8 @@ def _trials(core: Graph, board: Board, asked: Options) -> Iterator[Options]:
             trial = replace(asked, act_word=word, lanes=lanes, engine="systolic", **small)
             if asked.engine != "eie":
                 yield trial
-            if asked.engine in ("auto", "winograd"):
+            # Not by itself: whether it meets the board's clock is not known yet.
+            if asked.engine == "winograd":
                 yield replace(trial, engine="winograd")
             if engine == "eie":
                 yield from (
