@@ -72,20 +72,20 @@ def test_runs():
 
 def test_costs():
     # 64 pixels at a time keep the array busy; a single pixel waits for weights.
-    assert conv_cycles(SIZES, 64, 1024, 9, 16) == 9 * 1024 + 128 + 70
-    assert conv_cycles(SIZES, 1, 1, 4, 16) == 4 * 16 + 2 + 70
-    assert conv_cycles(SIZES, 64, 64, 1, 32) == 64 + 128 + 128 + 70  # drains take longer
-    assert conv_cycles(SIZES, 16, 64, 1, 16) == 16 + 32 + 2 * 44 + 32 + 70  # banks are waited for
+    assert conv_cycles(SIZES, 64, 1024, 9, 16) == 9 * 1024 + 128 + 71
+    assert conv_cycles(SIZES, 1, 1, 4, 16) == 4 * 16 + 2 + 71
+    assert conv_cycles(SIZES, 64, 64, 1, 32) == 64 + 128 + 128 + 71  # drains take longer
+    assert conv_cycles(SIZES, 16, 64, 1, 16) == 16 + 32 + 2 * 44 + 32 + 71  # banks are waited for
     for pixels, taps, outputs in [(1, 1, 1), (125, 4, 64), (1000, 9, 40), (36, 2, 17)]:
         tile, cycles = best_tile(SIZES, pixels, taps, outputs)
         every = [
             conv_cycles(SIZES, t, pixels, taps, outputs) for t in range(1, min(65, pixels + 1))
         ]
         assert cycles == min(every) == conv_cycles(SIZES, tile, pixels, taps, outputs)
-    assert depthwise_cycles(SIZES, 8, 27, 6) == 8 * (162 + 5) + 63
-    assert depthwise_cycles(SIZES, 3, 3, 3) == 3 * 25 + 63  # the next block's weights are loaded
-    assert window_cycles(SIZES, 20, 10, 1) == 10 * 3 + 33
-    assert window_cycles(SIZES, 64, 1, 125) == 500 + 33
+    assert depthwise_cycles(SIZES, 8, 27, 6) == 8 * (162 + 5) + 64
+    assert depthwise_cycles(SIZES, 3, 3, 3) == 3 * 25 + 64  # the next block's weights are loaded
+    assert window_cycles(SIZES, 20, 10, 1) == 10 * 3 + 34
+    assert window_cycles(SIZES, 64, 1, 125) == 500 + 34
 
 
 def steps_of(plans, cycles=1000):
