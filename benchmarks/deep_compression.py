@@ -18,7 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,14 +67,18 @@ class Recipe:
     rate: float = 2e-3
 
 
+# What each step of a recipe depends on, stages aside.
+DENSE = ("name", "dense_epochs", "batch", "rate")
+PRUNED = (*DENSE, "prune_epochs")
+SHARED = (*PRUNED, "share_epochs", "loss")
 RECIPES = {
     "lenet-300-100": Recipe(
-        "lenet-300-100", (40, 1.58), (8, 9, 26), dense_epochs=25, stages=(0.04, 0.025),
+        "lenet-300-100", (40, 1.58), (8, 9, 26), dense_epochs=25, stages=(0.06, 0.04),
         prune_epochs=16, share_epochs=4, loss=0.02,
     ),
     "lenet-5": Recipe(
-        "lenet-5", (39, 0.74), (66, 12, 8, 19), dense_epochs=14, stages=(0.02, 0.01),
-        prune_epochs=10, share_epochs=3, loss=0.01,
+        "lenet-5", (39, 0.74), (66, 12, 8, 19), dense_epochs=14, stages=(0.04, 0.015),
+        prune_epochs=6, share_epochs=2, loss=0.01,
     ),
 }  # fmt: skip
 
@@ -171,12 +175,13 @@ class Trainer:
         x, self.test_x = x.reshape(-1, *shape), self.test_x.reshape(-1, *shape)
         self.data = make_data(start, x[:-HELD], y[:-HELD], (x[-HELD:], y[-HELD:]))
         self.start = start
-        self.key = {"recipe": RECIPE, **asdict(recipe), "epochs": epochs, "samples": len(x),
+        self.key = {"recipe": RECIPE, "epochs": epochs, "samples": len(x),
                     "labels": digest(y[::97].tolist())}  # fmt: skip
 
-    def made(self, step: str, make: Callable[[Path], Graph]) -> Graph:
-        """The graph of a step, which names all steps before it."""
-        key = digest(self.key | {"step": step})
+    def made(self, step: str, used: tuple[str, ...], make: Callable[[Path], Graph]) -> Graph:
+        """The graph of a step, which names all stages before it, by what it ``used``."""
+        fields = {name: getattr(self.recipe, name) for name in used}
+        key = digest(self.key | fields | {"step": step})
         part = default_folder() / "training" / f"{key}.pt"
 
         def fill(folder: Path) -> None:
@@ -207,7 +212,7 @@ class Trainer:
                 label=f"{self.recipe.name}: training")  # fmt: skip
             return made.export()
 
-        return self.made("dense", make)
+        return self.made("dense", DENSE, make)
 
     def pruned(self, stage: int) -> Graph:
         """The float network with a stage's share of its weights."""
@@ -226,7 +231,7 @@ class Trainer:
                 progress=self.notify, label=f"{self.recipe.name}: pruning to {density:.1%}",
             )  # fmt: skip
 
-        return self.made(f"pruned {self.recipe.stages[: stage + 1]}", make)
+        return self.made(f"pruned {self.recipe.stages[: stage + 1]}", PRUNED, make)
 
     def shared(self, stage: int) -> Graph:
         """The int8 network with trained codebooks."""
@@ -243,7 +248,7 @@ class Trainer:
             )  # fmt: skip
             return graph
 
-        return self.made(f"shared {self.recipe.stages[: stage + 1]} {self.recipe.loss}", make)
+        return self.made(f"shared {self.recipe.stages[: stage + 1]}", SHARED, make)
 
     def error(self, graph: Graph) -> float:
         """Of the test images, in percent."""

@@ -1,0 +1,231 @@
+"""MLPerf Tiny's keyword spotting and anomaly detection, compressed as its open division allows.
+
+The float models are pruned, brought to int8 and given codebooks while they learn from themselves.
+There is one data set for each, so a part of it trains and another is measured, never the same:
+
+- kws: every other sample of the 1,000 trains (a fifth of these decides which epoch is kept); the
+  accuracy is that of the rest. The benchmark's target is 90 %.
+- ad: every other normal sound file trains; the area under the curve is that of the other normal
+  files and all anomalies, by the mean squared error of a file's windows. The target is 0.85.
+
+Sizes are whole ROM images. Data and models are read from ``$PRUNUS_DATA/mlperf_tiny``.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from prunus.compiler import evaluate
+from prunus.compiler.ir import Graph
+from prunus.compiler.load import load_model
+from prunus.compiler.train.extra import need_train
+from prunus.flow.compile import compile_graph
+from prunus.flow.compress import accuracy
+from prunus.flow.simulate import simulate
+
+Array = NDArray[Any]
+KWS_SCALE, KWS_ZERO = 0.58470291, 83
+SHIFT = 4  # frames, of 20 ms, that a spoken word may be moved by
+FRAMES = 5  # in a window of the anomaly detector
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A network, its samples, and what is asked of it.
+
+    ``x``, ``y`` train and ``held`` (samples, labels) decides; ``measure`` gives the figure of a
+    graph on what neither has seen, ``shown`` are samples of that for the gates.
+    """
+
+    name: str
+    target: float
+    split: str
+    graph: Graph
+    x: Array
+    y: Array
+    held: tuple[Array, Array]
+    measure: Callable[[Graph], float]
+    shown: Array
+    density: float
+    loss: float
+    epochs: tuple[int, int]
+    rate: float
+    augment: Callable[[Any, Any], Any] | None = None
+
+
+def keywords(folder: Path) -> Task:
+    """Keyword spotting."""
+    graph = load_model(folder / "models/kws/qualcomm_kws_saved_model_float32.tflite")
+    with np.load(folder / "datasets/kws01_1000.npz") as archive:
+        x = (archive["x"].astype(np.float32) - KWS_ZERO) * np.float32(KWS_SCALE)
+        y = archive["y"].astype(np.int64)
+    trained, measured = np.arange(0, len(x), 2), np.arange(1, len(x), 2)
+    held, trained = trained[::5], np.delete(trained, np.s_[::5])
+    return Task(
+        "kws", 0.90, f"{len(trained)} train, {len(held)} decide, {len(measured)} measured",
+        graph, x[trained], y[trained], (x[held], y[held]),
+        lambda found: accuracy(found, x[measured], y[measured]), x[measured],
+        density=0.5, loss=0.03, epochs=(40, 15), rate=5e-4, augment=moved,
+    )  # fmt: skip
+
+
+def moved(x: Any, generator: Any) -> Any:
+    """Words begin somewhat earlier or later."""
+    import torch
+
+    by = torch.randint(-SHIFT, SHIFT + 1, (len(x), 1), generator=generator)
+    frames = (torch.arange(x.shape[1]) + by).clamp(0, x.shape[1] - 1)
+    return x[torch.arange(len(x))[:, None], frames]
+
+
+def machines(folder: Path) -> Task:
+    """Anomaly detection."""
+    graph = load_model(folder / "models/ad/ad01_fp32.tflite")
+    with np.load(folder / "datasets/ad01_248_int8in.npz") as archive:
+        labels = archive["y"]
+        files = (archive["x"] - archive["zero_point"].astype(np.float32)) * archive["scale"]
+    frames = [np.lib.stride_tricks.sliding_window_view(file, (FRAMES, 128)) for file in files]
+    windows = np.array(frames, np.float32).reshape(len(files), -1, FRAMES * 128)
+    normal = np.flatnonzero(labels == 0)
+    trained, measured = normal[::2], np.r_[normal[1::2], np.flatnonzero(labels)]
+    held, trained = trained[::5], np.delete(trained, np.s_[::5])
+    x, some = (windows[chosen].reshape(-1, FRAMES * 128) for chosen in (trained, held))
+    split = (f"{len(trained)} normal files train, {len(held)} decide; {len(normal[1::2])} normal "
+             f"and {int(labels.sum())} others measured")  # fmt: skip
+    return Task(
+        "ad", 0.85, split, graph, x, x, (some[::4], some[::4]),
+        lambda found: separation(found, windows[measured], labels[measured]),
+        windows[measured].reshape(-1, FRAMES * 128)[::97],
+        density=0.25, loss=0.01, epochs=(12, 4), rate=5e-4,
+    )  # fmt: skip
+
+
+def separation(graph: Graph, files: Array, labels: Array) -> float:
+    """Area under the curve; a file's score is the mean squared error of its windows."""
+    target = graph.tensors[graph.outputs[0]]
+    scores = []
+    for file in files:
+        given = evaluate.output(graph, evaluate.quantize_input(graph, file))
+        if target.scale is not None and target.zero_point is not None:
+            given = (given.astype(np.float64) - target.zero_point) * target.scale
+        scores.append(np.square(given - file).mean())
+    return float(roc_auc_score(labels, scores))
+
+
+TASKS = {"kws": keywords, "ad": machines}
+
+
+def run(task: Task, samples: int, effort: float, notify: Any) -> dict[str, Any]:
+    """Everything about one network."""
+    from prunus.compiler.train.data import make_data
+    from prunus.compiler.train.fit import Training
+    from prunus.compiler.train.network import Network
+    from prunus.compiler.train.pipeline import density_of, prune_steps, quantize_step, share_step
+
+    data = make_data(task.graph, task.x, task.y, task.held)
+    teacher = Network(task.graph)
+
+    def training(epochs: int, rate: float) -> Training:
+        return Training(epochs=max(1, round(epochs * effort)), batch=32 if data.classes else 256,
+                        rate=rate)  # fmt: skip
+
+    plain = quantize_step(task.graph, data)
+    pruned = prune_steps(
+        task.graph, data, task.density, training(task.epochs[0], task.rate), teacher=teacher,
+        criterion="obd", every=20, augment=task.augment, progress=notify,
+        label=f"{task.name}: pruning",
+    )  # fmt: skip
+    shared, bits = share_step(
+        quantize_step(pruned, data), data, training(task.epochs[1], task.rate / 2),
+        loss=task.loss, teacher=teacher, augment=task.augment, progress=notify,
+        label=f"{task.name}: sharing",
+    )  # fmt: skip
+    result: dict[str, Any] = {"network": task.name, "target": task.target, "split": task.split,
+                              "models": []}  # fmt: skip
+    weights = 4 * sum(
+        int(value.size) for node in task.graph.nodes
+        for key, value in node.consts.items() if key in ("weight", "bias")
+    )  # fmt: skip
+    result["models"].append({"model": "float", "bytes": weights,
+                             "figure": task.measure(task.graph)})  # fmt: skip
+    for label, graph in (("int8", plain), ("compressed", shared)):
+        build = compile_graph(graph)
+        row = {"model": label, "bytes": build.rom_bytes, "ratio": weights / build.rom_bytes,
+               "density": density_of(graph), "figure": task.measure(graph),
+               "cycles": sum(layer.cycles for layer in build.layers)}  # fmt: skip
+        if graph is shared:
+            row["bits"] = bits
+            if samples:
+                ran = simulate(build, task.shown[:samples], progress=notify)
+                row |= {"samples": ran.samples, "bit_exact": ran.bit_exact,
+                        "cycles": float(np.mean(ran.cycles))}  # fmt: skip
+        result["models"].append(row)
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    """A table."""
+    print(f"\n## {result['network']}, target {result['target']}\n\n{result['split']}\n")
+    print("| model | weights kept | bytes | ratio | measured | cycles | bit-exact |")
+    print("|---|---:|---:|---:|---:|---:|---|")
+    for row in result["models"]:
+        exact = (
+            f"{'yes' if row['bit_exact'] else 'NO'}, {row['samples']}" if "samples" in row else ""
+        )
+        print(
+            f"| {row['model']} | {row.get('density', 1):.0%} | {row['bytes']:,} "
+            f"| {row.get('ratio', 1):.1f} | {row['figure']:.4f} | {row.get('cycles', 0):,.0f} "
+            f"| {exact} |"
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("networks", nargs="*", default=list(TASKS), metavar="NETWORK",
+                        help=f"of {', '.join(TASKS)} (default: all)")  # fmt: skip
+    parser.add_argument(
+        "--samples", type=int, default=10, help="of the measured, through the gates"
+    )
+    parser.add_argument("--epochs", type=float, default=1.0, help="times those of the recipe")
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args(argv)
+    for name in arguments.networks:
+        if name not in TASKS:
+            parser.error(f"NETWORK must be of {', '.join(TASKS)}, not {name!r}")
+    folder = Path(os.environ.get("PRUNUS_DATA", "../shared/data")) / "mlperf_tiny"
+    if not folder.is_dir():
+        parser.error(f"{folder}: no such folder; set PRUNUS_DATA to where mlperf_tiny is")
+    try:
+        need_train()
+    except ValueError as error:
+        parser.error(str(error))
+
+    def notify(what: str, done: int, of: int) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {what} {done}/{of}", file=sys.stderr, flush=True)
+
+    results = [
+        run(TASKS[name](folder), arguments.samples, arguments.epochs, notify)
+        for name in arguments.networks
+    ]
+    if arguments.json:
+        print(json.dumps(results))
+    else:
+        for result in results:
+            show(result)
+    models = [row for result in results for row in result["models"]]
+    reached = all(result["models"][-1]["figure"] > result["target"] for result in results)
+    return 0 if reached and all(row.get("bit_exact", True) for row in models) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
