@@ -73,12 +73,12 @@ PRUNED = (*DENSE, "prune_epochs")
 SHARED = (*PRUNED, "share_epochs", "loss")
 RECIPES = {
     "lenet-300-100": Recipe(
-        "lenet-300-100", (40, 1.58), (8, 9, 26), dense_epochs=25, stages=(0.06, 0.04),
-        prune_epochs=16, share_epochs=4, loss=0.02,
+        "lenet-300-100", (40, 1.58), (8, 9, 26), dense_epochs=25, stages=(0.04, 0.025),
+        prune_epochs=16, share_epochs=5, loss=0.01,
     ),
     "lenet-5": Recipe(
-        "lenet-5", (39, 0.74), (66, 12, 8, 19), dense_epochs=14, stages=(0.04, 0.015),
-        prune_epochs=6, share_epochs=2, loss=0.01,
+        "lenet-5", (39, 0.74), (66, 12, 8, 19), dense_epochs=14, stages=(0.04,),
+        prune_epochs=6, share_epochs=3, loss=0.002,
     ),
 }  # fmt: skip
 

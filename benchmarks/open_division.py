@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +57,12 @@ class Task:
     measure: Callable[[Graph], float]
     shown: Array
     density: float
-    loss: float
+    bits: int
     epochs: tuple[int, int]
     rate: float
     augment: Callable[[Any, Any], Any] | None = None
+    taught: float = 0.7
+    scope: Literal["network", "layer"] = "network"
 
 
 def keywords(folder: Path) -> Task:
@@ -75,7 +77,7 @@ def keywords(folder: Path) -> Task:
         "kws", 0.90, f"{len(trained)} train, {len(held)} decide, {len(measured)} measured",
         graph, x[trained], y[trained], (x[held], y[held]),
         lambda found: accuracy(found, x[measured], y[measured]), x[measured],
-        density=0.5, loss=0.03, epochs=(40, 15), rate=5e-4, augment=moved,
+        density=0.7, bits=6, epochs=(40, 15), rate=5e-4, augment=moved,
     )  # fmt: skip
 
 
@@ -106,7 +108,7 @@ def machines(folder: Path) -> Task:
         "ad", 0.85, split, graph, x, x, (some[::4], some[::4]),
         lambda found: separation(found, windows[measured], labels[measured]),
         windows[measured].reshape(-1, FRAMES * 128)[::97],
-        density=0.25, loss=0.01, epochs=(12, 4), rate=5e-4,
+        density=0.75, bits=6, epochs=(30, 20), rate=1e-3, taught=1.0, scope="layer",
     )  # fmt: skip
 
 
@@ -137,18 +139,19 @@ def run(task: Task, samples: int, effort: float, notify: Any) -> dict[str, Any]:
 
     def training(epochs: int, rate: float) -> Training:
         return Training(epochs=max(1, round(epochs * effort)), batch=32 if data.classes else 256,
-                        rate=rate)  # fmt: skip
+                        rate=rate, taught=task.taught)  # fmt: skip
 
     plain = quantize_step(task.graph, data)
     pruned = prune_steps(
-        task.graph, data, task.density, training(task.epochs[0], task.rate), teacher=teacher,
-        criterion="obd", every=20, augment=task.augment, progress=notify,
+        task.graph, data, task.density,
+        training(task.epochs[0], task.rate), teacher=teacher,
+        criterion="obd", scope=task.scope, every=20, augment=task.augment, progress=notify,
         label=f"{task.name}: pruning",
     )  # fmt: skip
-    shared, bits = share_step(
-        quantize_step(pruned, data), data, training(task.epochs[1], task.rate / 2),
-        loss=task.loss, teacher=teacher, augment=task.augment, progress=notify,
-        label=f"{task.name}: sharing",
+    cut = quantize_step(pruned, data)
+    shared, _ = share_step(
+        cut, data, training(task.epochs[1], task.rate / 2), bits=task.bits,
+        teacher=teacher, augment=task.augment, progress=notify, label=f"{task.name}: sharing",
     )  # fmt: skip
     result: dict[str, Any] = {"network": task.name, "target": task.target, "split": task.split,
                               "models": []}  # fmt: skip
@@ -158,17 +161,16 @@ def run(task: Task, samples: int, effort: float, notify: Any) -> dict[str, Any]:
     )  # fmt: skip
     result["models"].append({"model": "float", "bytes": weights,
                              "figure": task.measure(task.graph)})  # fmt: skip
-    for label, graph in (("int8", plain), ("compressed", shared)):
+    named = {"int8": plain, "pruned": cut, f"and codes of {task.bits} bits": shared}
+    for label, graph in named.items():
         build = compile_graph(graph)
         row = {"model": label, "bytes": build.rom_bytes, "ratio": weights / build.rom_bytes,
                "density": density_of(graph), "figure": task.measure(graph),
                "cycles": sum(layer.cycles for layer in build.layers)}  # fmt: skip
-        if graph is shared:
-            row["bits"] = bits
-            if samples:
-                ran = simulate(build, task.shown[:samples], progress=notify)
-                row |= {"samples": ran.samples, "bit_exact": ran.bit_exact,
-                        "cycles": float(np.mean(ran.cycles))}  # fmt: skip
+        if graph is shared and samples:
+            ran = simulate(build, task.shown[:samples], progress=notify)
+            row |= {"samples": ran.samples, "bit_exact": ran.bit_exact,
+                    "cycles": float(np.mean(ran.cycles))}  # fmt: skip
         result["models"].append(row)
     return result
 

@@ -19,7 +19,7 @@ def report_text(found: "Compression") -> str:
             f"{step.number:>4} {step.density:>8.2%} {step.mean_bits:>5.2f} {step.accuracy:>9.2%} "
             f"{step.bytes:>11,} {step.ratio:>7.1f} {step.cycles:>10,}{mark}"
         )
-    head = "layer                        weights    kept  values   code    run      bytes"
+    head = "layer                        weights    kept  values   code    run  entropy      bytes"
     lines += ["", head]
     for layer in found.best.layers:
         kept = max(1, layer["nonzeros"])
@@ -27,9 +27,15 @@ def report_text(found: "Compression") -> str:
             f"{layer['name'][:24]:<24} {layer['weights']:>11,} "
             f"{layer['nonzeros'] / layer['weights']:>7.2%} {layer['distinct_weights']:>7} "
             f"{layer['code_bits'] / kept:>6.2f} {layer['run_bits'] / kept:>6.2f} "
+            f"{layer['entropy_bits'] / kept:>8.2f} "
             f"{layer['rom_bits'] // 8:>10,}"
         )
-    lines += ["", "code and run: bits for each weight that is not zero", ""]
+    lines += [
+        "",
+        "code and run: bits for each weight that is not zero; where one word stands for",
+        "both, they are the code's; entropy: what codes of single ones cannot go below",
+        "",
+    ]
     lines.append(f"accuracy as given, in floats: {found.float_accuracy:.2%}")
     if found.test_accuracy is not None:
         lines.append(f"accuracy on the test samples: {found.test_accuracy:.2%}")

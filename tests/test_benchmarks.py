@@ -114,3 +114,25 @@ def test_winograd_tables(winograd):
     assert lines[2] == "| 8x8x64 | 1,440 | 10 | 11 | 20 | 4.00 | yes |"
     assert lines[-1] == "| ic | 5,000 | 900 | 500 | 501 | NO |"
     assert len(winograd.table([layer], [])) == 3
+
+
+def test_open_division_without_its_data(tmp_path, monkeypatch, capsys):
+    module = load("open_division")
+    monkeypatch.setenv("PRUNUS_DATA", str(tmp_path))
+    for name, message in (
+        ("vww", "NETWORK must be of kws, ad, not 'vww'"),
+        ("ad", "mlperf_tiny: no such folder; set PRUNUS_DATA"),
+    ):
+        with pytest.raises(SystemExit):
+            module.main([name])
+        assert message in capsys.readouterr().err
+
+
+def test_words_are_moved_by_whole_frames():
+    torch = pytest.importorskip("torch")
+    module = load("open_division")
+    x = torch.arange(20.0).reshape(1, 20, 1, 1).repeat(50, 1, 1, 1)
+    found = module.moved(x, torch.Generator().manual_seed(0)).reshape(50, 20)
+    shifts = {round(float(row[10])) - 10 for row in found}
+    assert shifts <= set(range(-4, 5)) and len(shifts) > 5
+    assert all((row.diff() >= 0).all() and row.min() >= 0 and row.max() <= 19 for row in found)
