@@ -175,11 +175,14 @@ class Accelerator(wiring.Component):
         # One engine runs at a time. Its are the sums, and the reads of the activation memory, which
         # is the host's while nothing runs. There are none of either in the cycle of its start, nor
         # for some more where the host is concerned: whose turn it is comes from registers.
-        turns = {}
+        # Sums come later than reads: theirs are registers of their own, as they are elsewhere.
+        turns, sums_turns = {}, {}
         for name, ops in engines(config).items():
             turns[name] = Signal(name=f"turn_{name}")
             mine = Cat(sequencer.layer.op == op.value for op in ops).any()
+            sums_turns[name] = Signal(name=f"sums_turn_{name}")
             m.d.sync += turns[name].eq(sequencer.busy & mine)
+            m.d.sync += sums_turns[name].eq(turns[name])
         hosts = Signal(init=1)
         m.d.sync += hosts.eq(~sequencer.busy)
 
@@ -192,7 +195,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [
             vector.sums.valid.eq(Cat(e.sums.valid for e in built.values()).any()),
             vector.sums.p.eq(
-                either(*((turns[name], e.sums.p.as_value()) for name, e in built.items()))
+                either(*((sums_turns[name], e.sums.p.as_value()) for name, e in built.items()))
             ),
             activations.r_addr.eq(either(*((turn, unit.r_addr) for turn, unit in readers))),
             activations.r_en.eq(either(*((turn, unit.r_en) for turn, unit in readers))),

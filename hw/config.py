@@ -5,7 +5,9 @@ import json
 import zlib
 from dataclasses import dataclass
 
-__all__ = ["Config", "bits_for"]
+__all__ = ["NEAR", "Config", "bits_for"]
+
+NEAR = 4  # PEs, at most, that need no registers on the way to them and back
 
 
 def bits_for(largest: int) -> int:

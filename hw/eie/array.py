@@ -8,11 +8,11 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..bus import WriteBus
-from ..config import Config
+from ..config import NEAR, Config
 from ..location import location_layout
 from ..skid import SkidBuffer
 from .layer import layer_layout
-from .pe import NEAR, Pe
+from .pe import Pe
 from .scanner import Scanner
 
 __all__ = ["EieArray"]
@@ -94,9 +94,8 @@ class EieArray(wiring.Component):
             self.join_levels += 1
         chained = self.groups if self.groups > 1 else 0
         self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels + chained
-        self.overhead = (
-            16 + config.read_latency + (self.groups > 1) + self.levels_out + self.levels_back
-        )
+        self.overhead = 16 + config.read_latency + (config.pes > NEAR) + (self.groups > 1)
+        self.overhead += self.levels_out + self.levels_back
         layer = layer_layout(config)
         places = location_layout(config)
         super().__init__({

@@ -7,13 +7,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..bank import Bank
 from ..bus import Target, WriteBus
-from ..config import Config, bits_for
+from ..config import NEAR, Config, bits_for
 from ..multiplier import Multiplier
 from .layer import broadcast_layout
 
-__all__ = ["NEAR", "Pe"]
-
-NEAR = 4  # PEs, at most, that need no registers on the way to them and back
+__all__ = ["Pe"]
 
 
 class Pe(wiring.Component):

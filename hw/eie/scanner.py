@@ -4,7 +4,7 @@ from amaranth import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import Config
+from ..config import NEAR, Config
 from ..skid import SkidBuffer
 from .layer import broadcast_layout, layer_layout
 
@@ -67,7 +67,9 @@ class Scanner(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        self.latency = 8 + config.read_latency
+        # Beside many PEs the memory is far: a register between.
+        self.read_latency = config.read_latency + (config.pes > NEAR)
+        self.latency = 8 + self.read_latency
         layout = layer_layout(config)
         super().__init__({
             "start": In(1),
@@ -103,21 +105,19 @@ class Scanner(wiring.Component):
         waiting_layout = data.StructLayout({"word": 8 * word, "last": 1, "base": address_shape})
         places = [
             Signal(waiting_layout, name=f"waiting_{n}", reset_less=True)
-            for n in range(2 + self.config.read_latency)
+            for n in range(2 + self.read_latency)
         ]
         reading = Signal()
         read_addr = register("read_addr", self.r_addr.shape())
         read_base = register("read_base", address_shape)
         words_left = register("words_left", 16)  # less one
         tail = register("tail", word)  # bytes of the last word that count
-        asked = Signal()  # of a memory that takes two cycles
-        r_valid = Signal()
-        r_last = register("r_last", 1)
-        r_base = register("r_base", address_shape)
+        under_way = Signal(self.read_latency)  # in which cycles a word was asked for
+        r_valid = under_way[-1]
         waiting = Signal(range(len(places) + 1))  # words in those registers
         m.d.comb += [
             self.r_addr.eq(read_addr),
-            self.r_en.eq(reading & (waiting + asked + r_valid < len(places))),
+            self.r_en.eq(reading & (waiting + sum(under_way) < len(places))),
         ]
         with m.If(self.start):
             last_column = Signal(16)
@@ -136,21 +136,23 @@ class Scanner(wiring.Component):
                 read_base.eq(read_base + step.shift_left(position_bits)),
                 words_left.eq(words_left - 1),
             ]
-        if self.config.read_latency == 2:
-            asked_last = register("asked_last", 1)
-            asked_base = register("asked_base", address_shape)
-            m.d.sync += [asked.eq(self.r_en), r_valid.eq(asked)]
-            m.d.sync += [asked_last.eq(words_left == 0), asked_base.eq(read_base)]
-            m.d.sync += [r_last.eq(asked_last), r_base.eq(asked_base)]
-        else:
-            m.d.sync += [r_valid.eq(self.r_en), r_last.eq(words_left == 0), r_base.eq(read_base)]
+        m.d.sync += under_way.eq(Cat(self.r_en, under_way))
+        r_last, r_base = words_left == 0, read_base
+        for n in range(self.read_latency):
+            last_before, base_before = r_last, r_base
+            r_last, r_base = register(f"r{n}_last", 1), register(f"r{n}_base", address_shape)
+            m.d.sync += [r_last.eq(last_before), r_base.eq(base_before)]
+        r_word = self.r_data
+        if self.read_latency > self.config.read_latency:
+            r_word = register("r_word", 8 * word)
+            m.d.sync += r_word.eq(self.r_data)
         arrived = Signal(waiting_layout)
         head = places[0]
         w0_free = Signal()
         taken = Signal()
         left = Signal.like(waiting)
         m.d.comb += [
-            arrived.word.eq(self.r_data),
+            arrived.word.eq(r_word),
             arrived.last.eq(r_last),
             arrived.base.eq(r_base),
             taken.eq((waiting != 0) & w0_free),
@@ -249,8 +251,7 @@ class Scanner(wiring.Component):
         m.d.comb += self.done.eq(
             ~(
                 reading
-                | asked
-                | r_valid
+                | under_way.any()
                 | waiting.any()
                 | w0_valid
                 | found.o.valid
