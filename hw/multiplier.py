@@ -5,6 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.vendor import LatticeECP5Platform, LatticeICE40Platform
 
+from .mult18x18d import mult18x18d
+
 __all__ = ["Multiplier"]
 
 
@@ -50,38 +52,8 @@ class Multiplier(wiring.Component):
         return extended
 
     def _ecp5(self):
-        """MULT18X18D. Source: Lattice FPGA-TN-02205, ECP5 sysDSP usage guide.
-
-        Ports that are not used stay open: a constant there would have to be routed, and the shift
-        inputs have no way in from the fabric.
-        """
         m = Module()
-        a, b = self._operands(m, 18)
-        product = Signal(36)
-        ports = {}
-        for n in range(18):
-            ports |= {f"i_A{n}": a[n], f"i_B{n}": b[n]}
-        for n in range(36):
-            ports[f"o_P{n}"] = product[n]
-        for register in ("INPUTA", "INPUTB", "OUTPUT"):
-            ports |= {
-                f"p_REG_{register}_CLK": "CLK0",
-                f"p_REG_{register}_CE": "CE0",
-                f"p_REG_{register}_RST": "RST0",
-            }
-        m.submodules.block = Instance(
-            "MULT18X18D",
-            **ports,
-            p_REG_PIPELINE_CLK="NONE",
-            i_CLK0=ClockSignal(),
-            i_CE0=Const(1),
-            i_RST0=Const(0),
-            i_SIGNEDA=Const(1),
-            i_SIGNEDB=Const(1),
-            i_SOURCEA=Const(0),
-            i_SOURCEB=Const(0),
-        )
-        m.d.comb += self.o.eq(product)
+        m.d.comb += self.o.eq(mult18x18d(m, *self._operands(m, 18), pipeline=False))
         return m
 
     def _ice40(self):

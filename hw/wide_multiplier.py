@@ -1,9 +1,11 @@
 """A multiplier of two wide numbers."""
 
-from amaranth import ClockSignal, Const, Instance, Module, Signal, signed
+from amaranth import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.vendor import LatticeECP5Platform
+
+from .mult18x18d import mult18x18d
 
 __all__ = ["WideMultiplier"]
 
@@ -36,7 +38,9 @@ class WideMultiplier(wiring.Component):
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
         m.d.comb += self.o.eq(o)
         if isinstance(platform, LatticeECP5Platform):
-            m.d.sync += o.eq(self._ecp5(m, a, b))
+            wide = [Signal(signed(18), name=f"{name}_block") for name in "ab"]
+            m.d.comb += [wide[0].eq(a), wide[1].eq(b)]
+            m.d.sync += o.eq(mult18x18d(m, *wide))
             return m
         for stage in range(2, self.LATENCY):
             a_last, b_last = a, b
@@ -50,32 +54,3 @@ class WideMultiplier(wiring.Component):
                 product = product_q
         m.d.sync += o.eq(product)
         return m
-
-    def _ecp5(self, m, a, b):
-        """MULT18X18D. Source: Lattice FPGA-TN-02205, ECP5 sysDSP guide."""
-        product = Signal(36)
-        wide = [Signal(signed(18), name=f"{name}_block") for name in "ab"]
-        m.d.comb += [wide[0].eq(a), wide[1].eq(b)]
-        ports = {}
-        for n in range(18):
-            ports |= {f"i_A{n}": wide[0][n], f"i_B{n}": wide[1][n]}
-        for n in range(36):
-            ports[f"o_P{n}"] = product[n]
-        for register in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT"):
-            ports |= {
-                f"p_REG_{register}_CLK": "CLK0",
-                f"p_REG_{register}_CE": "CE0",
-                f"p_REG_{register}_RST": "RST0",
-            }
-        m.submodules.block = Instance(
-            "MULT18X18D",
-            **ports,
-            i_CLK0=ClockSignal(),
-            i_CE0=Const(1),
-            i_RST0=Const(0),
-            i_SIGNEDA=Const(1),
-            i_SIGNEDB=Const(1),
-            i_SOURCEA=Const(0),
-            i_SOURCEB=Const(0),
-        )
-        return product

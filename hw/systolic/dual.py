@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.vendor import LatticeECP5Platform, LatticeICE40Platform
 
+from ..mult18x18d import mult18x18d
 from ..wide_multiplier import WideMultiplier
 
 __all__ = ["WEIGHTS", "DualMultiplier", "pack", "products_layout", "splits"]
@@ -165,40 +166,14 @@ class DualMultiplier(wiring.Component):
         m.d.comb += self.product.eq(product)
 
     def _ecp5(self, m, a_block, wide, a, w0_negative, w1):
-        """MULT18X18D with all of its registers. Source: Lattice FPGA-TN-02205, ECP5 sysDSP guide.
-
-        Registers of the fabric stand in front of them and behind, for a block is often far away.
-        None of its own has an enable: the blocks of a group share four, so that one that is used by
-        few would say which blocks may be neighbours.
+        """A block; registers of the fabric stand in front of it and behind, for it is often far.
 
         Beside it, the low five bits of p1 and whether p0 comes from two negative factors: that
         tells a ``high`` of 16, which only -128 * -128 has, from -16. Returns the whole product.
         """
-        product = Signal(36)
         a_wide = Signal(signed(18))
         m.d.comb += a_wide.eq(a_block)
-        ports = {}
-        for n in range(18):
-            ports |= {f"i_A{n}": wide[n], f"i_B{n}": a_wide[n]}
-        for n in range(36):
-            ports[f"o_P{n}"] = product[n]
-        for register in ("INPUTA", "INPUTB", "PIPELINE", "OUTPUT"):
-            ports |= {
-                f"p_REG_{register}_CLK": "CLK0",
-                f"p_REG_{register}_CE": "CE0",
-                f"p_REG_{register}_RST": "RST0",
-            }
-        m.submodules.block = Instance(
-            "MULT18X18D",
-            **ports,
-            i_CLK0=ClockSignal(),
-            i_CE0=Const(1),
-            i_RST0=Const(0),
-            i_SIGNEDA=Const(1),
-            i_SIGNEDB=Const(1),
-            i_SOURCEA=Const(0),
-            i_SOURCEB=Const(0),
-        )
+        product = mult18x18d(m, wide, a_wide)
 
         s2_a = Signal(5, reset_less=True)
         s2_w1 = Signal(5, reset_less=True)
