@@ -94,7 +94,7 @@ class EieArray(wiring.Component):
             self.join_levels += 1
         chained = self.groups if self.groups > 1 else 0
         self.drain_latency = 1 + Pe.DRAIN_LATENCY + self.join_levels + chained
-        self.overhead = 16 + config.read_latency + (config.pes > NEAR) + (self.groups > 1)
+        self.overhead = 16 + Scanner.cycles_to_read(config) + (self.groups > 1)
         self.overhead += self.levels_out + self.levels_back
         layer = layer_layout(config)
         places = location_layout(config)

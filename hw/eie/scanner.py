@@ -67,8 +67,7 @@ class Scanner(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        # Beside many PEs the memory is far: a register between.
-        self.read_latency = config.read_latency + (config.pes > NEAR)
+        self.read_latency = self.cycles_to_read(config)
         self.latency = 8 + self.read_latency
         layout = layer_layout(config)
         super().__init__({
@@ -80,6 +79,11 @@ class Scanner(wiring.Component):
             "o": Out(stream.Signature(broadcast_layout(config))),
             "done": Out(1),
         })  # fmt: skip
+
+    @staticmethod
+    def cycles_to_read(config: Config) -> int:
+        """From ``r_en`` to the word in the scanner: beside many PEs there is a register between."""
+        return config.read_latency + (config.pes > NEAR)
 
     def elaborate(self, platform):
         m = Module()
