@@ -11,16 +11,11 @@ going in, two for every one coming out. Results are cached by content; the large
 
 import argparse
 import json
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from amaranth.back import rtlil
-from amaranth_boards.icebreaker import ICEBreakerPlatform
-from amaranth_boards.ulx3s import ULX3S_85F_Platform
-from eie_resources import KINDS, PART, Surrounded
+from routed import KINDS, place
 
 from prunus.hw.config import Config
 from prunus.hw.systolic.array import SystolicArray
@@ -28,8 +23,6 @@ from prunus.hw.winograd.core import WinogradCore
 from prunus.hw.winograd.engine import WinogradEngine
 from prunus.hw.winograd.geometry import Geometry
 from prunus.hw.winograd.pool import shared_widths
-from prunus.sim import tools
-from prunus.sim.cache import Cache, digest
 
 # The accelerator of MLPerf Tiny's ic: a systolic array of 16 x 8 blocks, 64 channels.
 CONFIG = Config(
@@ -37,10 +30,6 @@ CONFIG = Config(
     winograd=4, winograd_filters=4, winograd_channels=64, winograd_depth=1408,
 )  # fmt: skip
 SMALL = {"channels": 16, "weight_depth": 256, "word": 8, "lanes": 2, "map_depth": 256}
-UP5K = ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained")
-ICE40_KINDS = {
-    "LUT4": "ICESTORM_LC", "FF": "ICESTORM_LC", "BRAM": "ICESTORM_RAM", "DSP": "ICESTORM_DSP",
-}  # fmt: skip
 
 
 def _unit(outputs: int, filters: int) -> WinogradEngine:
@@ -74,39 +63,6 @@ DESIGNS: dict[str, tuple[str, Callable[[], Any]]] = {
 }  # fmt: skip
 
 
-def place(name: str, *, freq_mhz: float, seed: int) -> dict[str, Any]:
-    """Synthesize, place and route one design; used and available of each kind, and the clock."""
-    family, make_design = DESIGNS[name]
-    platform = ULX3S_85F_Platform() if family == "ecp5" else ICEBreakerPlatform()
-    text = rtlil.convert(Surrounded(make_design()), name="top", platform=platform, emit_src=False)
-    yosys, nextpnr = tools.find("yosys"), tools.find(f"nextpnr-{family}")
-    synthesis = f"read_rtlil top.il; rename -hide w:*[*]; synth_{family} -top top -json top.json"
-    part = PART if family == "ecp5" else UP5K
-    options = [*part, "--freq", str(freq_mhz), "--seed", str(seed), "--timing-allow-fail"]
-
-    def make(folder: Path) -> None:
-        (folder / "top.il").write_text(text)
-        for tool, arguments in (
-            (yosys, ["-q", "-l", "yosys.log", "-p", synthesis]),
-            (nextpnr, [*options, "-q", "-l", "pnr.log", "--json", "top.json",
-                       "--report", "report.json"]),
-        ):  # fmt: skip
-            subprocess.run(
-                [str(tool.path), *arguments], cwd=folder, env=tool.environment(), check=True,
-                capture_output=True,
-            )  # fmt: skip
-        for scratch in ("top.il", "top.json"):
-            (folder / scratch).unlink()
-
-    key = digest([text, synthesis, options, yosys.version, nextpnr.version])
-    folder, _ = Cache("winograd_resources").get(key, make)
-    report = json.loads((folder / "report.json").read_text())
-    kinds = KINDS if family == "ecp5" else ICE40_KINDS
-    used = {kind: report["utilization"][cell] for kind, cell in kinds.items()}
-    clock = max(clock["achieved"] for clock in report["fmax"].values())
-    return {"design": name, "family": family, "mhz": round(clock, 1), **used}
-
-
 def main(argv: list[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -120,13 +76,16 @@ def main(argv: list[str] | None = None) -> int:
         if name not in DESIGNS:
             parser.error(f"DESIGN must be of {'; '.join(DESIGNS)}, not {name!r}")
     results = []
+    kinds = KINDS["ecp5"]
     if not options.json:
-        print(f"{'':28}" + "".join(f"{kind:>15}" for kind in KINDS) + f"{'MHz':>8}")
+        print(f"{'':28}" + "".join(f"{kind:>15}" for kind in kinds) + f"{'MHz':>8}")
     for name in options.designs:
-        row = place(name, freq_mhz=options.freq, seed=options.seed)
+        family, make_design = DESIGNS[name]
+        found = place(make_design(), family, freq_mhz=options.freq, seed=options.seed)
+        row = {"design": name, "family": family, **found}
         results.append(row)
         if not options.json:
-            cells = (f"{row[kind]['used']:>7} /{row[kind]['available']:>6}" for kind in KINDS)
+            cells = (f"{row[kind]['used']:>7} /{row[kind]['available']:>6}" for kind in kinds)
             print(f"{name:28}" + "".join(cells) + f"{row['mhz']:8.1f}", flush=True)
     if options.json:
         print(json.dumps({"results": results}))
