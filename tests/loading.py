@@ -5,7 +5,7 @@ import random
 from amaranth.sim import Simulator
 from load_support import apply_writes, differences
 
-from prunus.hw.image import LoadError
+from prunus.hw.image import ImageError, LoadError
 from prunus.hw.load.loader import Loader
 from prunus.sim.image import Network, read_image
 
@@ -78,4 +78,21 @@ def check(config, *images, **how):
         assert result.done
         found = apply_writes(result.writes, result.network, config)
         assert differences(found, read_image(image, config)) == []
+    return results
+
+
+def check_damaged(config, *images, settle):
+    """Images whose CRCs are good: refused where the model refuses them, else loaded as by it."""
+    results = load(config, *images, settle=settle)
+    for image, result in zip(images, results, strict=True):
+        try:
+            expected = read_image(image, config)
+        except ImageError:
+            expected = None
+        assert result.done == (expected is not None)
+        assert (result.error == LoadError.NONE) == (expected is not None)
+        if expected is None:
+            assert result.error in (LoadError.SECTION_LENGTH, LoadError.CODE)
+        else:
+            assert differences(apply_writes(result.writes, result.network, config), expected) == []
     return results
