@@ -14,17 +14,31 @@ from typing import Any
 
 from . import floorplan
 from .board import Board
+from .convergence import Convergence
 from .registry import BOARDS
 from .report import critical_path, fmax_mhz, overflow, resources
 from .result import RESULT, BuildResult
 from .toolchain import FAMILIES, BuildError, Tool, find_tool, last_error, run
 from .top import BoardTop
 
-__all__ = ["STAGES", "BuildError", "BuildResult", "Plan", "build", "cache_dir", "plan"]
+__all__ = [
+    "STAGES",
+    "BuildError",
+    "BuildResult",
+    "Plan",
+    "UnroutableError",
+    "build",
+    "cache_dir",
+    "plan",
+]
 
 STAGES = ("synthesis", "placement", "routing", "packing")
 
 Progress = Callable[[str, str], None]
+
+
+class UnroutableError(BuildError):
+    """The router found no way from this placement."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +86,13 @@ def build(
     tried in order until one meets it; else the fastest is kept, and ``timing_met`` is False.
     ``progress(stage, note)`` is called when a stage of ``STAGES`` begins. ``tools`` is ``"auto"``
     (native programs first), ``"native"`` or ``"wheel"``.
+
+    Raises
+    ------
+    BuildError
+        A tool is missing or fails, or the design does not fit.
+    UnroutableError
+        The router found no way with any seed.
     """
     seeds = tuple(seeds)
     if not seeds:
@@ -84,7 +105,12 @@ def build(
     best = None
     for number, seed in enumerate(seeds, 1):
         note = f"seed {seed}, {number} of {len(seeds)}" if len(seeds) > 1 else ""
-        routed = work.route(netlist, seed, place, pack, note)
+        try:
+            routed = work.route(netlist, seed, place, pack, note)
+        except UnroutableError:
+            if best is None and number == len(seeds):
+                raise
+            continue
         result = work.result(routed, seed, (yosys, place, pack))
         if best is None or result.fmax_mhz > best[0].fmax_mhz:
             best = result, routed
@@ -137,7 +163,8 @@ class _Work:
             with gzip.open(netlist / "top.json.gz", "rb") as packed:
                 with open(folder / "top.json", "wb") as plain:
                     shutil.copyfileobj(packed, plain)
-            self._run("placement", note, place, arguments, folder, "top.tim")
+            self._run("placement", note, place, arguments, folder, "top.tim",
+                      Convergence(f"{place.name}, seed {seed}"))  # fmt: skip
             self.progress("packing", note)
             self._run("packing", note, pack, list(self.family.pack), folder, None)
 
@@ -150,17 +177,26 @@ class _Work:
             (pack.name, pack.version),
         )
         products = (f"top.{self.family.bitstream}", "report.json", "top.tim")
-        return _cached(f"route-{key}", make, products)
+        failed = cache_dir() / f"unroutable-{key}"
+        if failed.is_file():
+            raise UnroutableError(failed.read_text())
+        try:
+            return _cached(f"route-{key}", make, products)
+        except UnroutableError as error:
+            failed.write_text(str(error))
+            raise
 
     def _run(
         self, stage: str, note: str, tool: Tool, arguments: list[str], folder: Path,
-        log: str | None,
+        log: str | None, router: Convergence | None = None,
     ) -> None:  # fmt: skip
         def watch(line: str) -> None:
             if line.startswith("Preparing to run"):  # a wheel compiles itself, once
                 self.progress(stage, f"first run of the wheel, compiling {tool.name}")
-            elif stage == "placement" and line.startswith("Info: Routing.."):
+            elif stage == "placement" and re.match(r"Info: (Routing\.\.|Running router2)", line):
                 self.progress("routing", note)
+            elif router is not None and router.gives_up(line):
+                raise UnroutableError(str(router))
 
         status, printed = run(tool, arguments, folder, watch)
         if status == 0:

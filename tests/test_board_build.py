@@ -8,7 +8,8 @@ import pytest
 from board_support import FINE_ICEPACK, FINE_NEXTPNR, FINE_YOSYS, Loopback, fake_tools
 
 from prunus.boards import build as build_module
-from prunus.boards.build import STAGES, BuildError, build
+from prunus.boards.build import STAGES, BuildError, UnroutableError, build
+from prunus.boards.convergence import Convergence
 from prunus.boards.registry import BOARDS
 from prunus.boards.report import critical_path, overflow
 from prunus.boards.result import BuildResult
@@ -52,6 +53,41 @@ def test_unchanged_design_is_not_built_twice(tmp_path, monkeypatch):
     assert ran[3:] == ["nextpnr-ice40", "icepack"]
     build(board, Loopback(depth=1024), tmp_path / "b")
     assert ran[5:] == ["yosys", "nextpnr-ice40", "icepack"]
+
+
+STUCK = """
+for n in range(1, 60):
+    print(f"Info:     iter={n} wires=99 overused={abs(30 - n) * 10 + 7} overuse=9", flush=True)
+import time; time.sleep(60)
+"""
+
+
+def test_a_router_that_gets_nowhere_is_stopped(tmp_path, monkeypatch):
+    """The next seed is tried, and it is not forgotten which ones failed."""
+    stuck = f"seed = sys.argv[sys.argv.index('--seed') + 1]\nif seed != '3':{STUCK}"
+    stuck = stuck.replace("\n", "\n    ").replace("\n    if", "\nif")
+    fake_tools(tmp_path, monkeypatch, yosys=FINE_YOSYS, icepack=FINE_ICEPACK,
+               nextpnr_ice40=f"{stuck}\n{FINE_NEXTPNR}")  # fmt: skip
+    board, out = BOARDS["icebreaker"], tmp_path / "out"
+    message = r"^nextpnr-ice40, seed 2: the router came down to 7 wires that two nets want .*seeds"
+    with pytest.raises(UnroutableError, match=message):
+        build(board, Loopback(), out, seeds=(1, 2))
+    assert not out.exists()
+    assert build(board, Loopback(), out, seeds=(1, 2, 3)).seed == 3
+    ran = []
+    monkeypatch.setattr(build_module, "run", lambda *call: ran.append(call))
+    assert build(board, Loopback(), out, seeds=(1, 2, 3)).seed == 3
+    assert not ran
+
+
+def test_convergence():
+    line = "Info:     iter={} wires=741 overused={} overuse=9 archfail=NA"
+    counts = [500, 90, 100, 80, *[95] * 40, 60, *[140] * 15]
+    router = Convergence("it")
+    assert not any(router.gives_up(line.format(n, count)) for n, count in enumerate(counts))
+    assert router.left == 60
+    assert not router.gives_up("Info: Routing complete.")
+    assert router.gives_up(line.format(99, 141))
 
 
 @pytest.mark.parametrize("broken", ["yosys", "nextpnr-ice40", "icepack"])
