@@ -39,8 +39,10 @@ def winograd_costs(
 
     Stride 2 would be four convolutions of stride 1, with kernels of 2x2, 1x2, 2x1 and 1x1 for the
     pixels of even and odd lines and columns: one of an image that has these side by side as
-    channels, after the window engine has sorted them. These are 36 products for 4 x 9, and a block
-    of the systolic array makes two: no layer gains, and none is run that way.
+    channels, after the window engine has sorted them. On these units that is 36 products for 4 x 9,
+    and a block of the systolic array makes two at a time: no layer gains, and none is run that way.
+    Units for the small kernels would not change that: 81 products for 16 x 9, where the systolic
+    array's blocks take 72 cycles.
     """
     outputs, channels = weight.shape[0], weight.shape[3]
     if weight.shape[1:3] != (3, 3) or dilation != (1, 1) or not source.aligned(sizes.word):

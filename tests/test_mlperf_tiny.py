@@ -28,9 +28,7 @@ LOGITS = {"kws": 11, "ic": 14, "vww": 29, "ad": 9}  # the last operator in the g
 
 @functools.cache
 def compiled(name, engine="auto"):
-    return compile_model(
-        model(name), board=find_board("ulx3s-85f"), options=Options(engine=engine)
-    )
+    return compile_model(model(name), board=find_board("ulx3s-85f"), options=Options(engine=engine))
 
 
 def shaped(name, samples):
@@ -59,10 +57,10 @@ def expected(build, values, layer):
     return matrix_cycles([(rows * active, layer.outputs)], active, build.config.lanes)
 
 
-@pytest.mark.parametrize(
-    ("name", "engine", "budget"),
-    [*((name, "auto", most) for name, most in BUDGETS.items()), ("ic", "winograd", WINOGRAD_BUDGET)],
-)
+RUNS = [(name, "auto", most) for name, most in BUDGETS.items()]
+
+
+@pytest.mark.parametrize(("name", "engine", "budget"), [*RUNS, ("ic", "winograd", WINOGRAD_BUDGET)])
 def test_two_samples_through_the_gates(name, engine, budget):
     build, reference = compiled(name, engine), golden(name)
     assert build.lossless
