@@ -12,12 +12,9 @@ biases, records, program. MNIST is read from ``$PRUNUS_DATA/mnist``; what was tr
 user's cache by what it was made from.
 """
 
-import argparse
 import gzip
 import json
-import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +22,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from trained import notify, read_arguments, training_parser
 
 from prunus.compiler import store
 from prunus.compiler.ir import Graph, Node, Tensor, verify
 from prunus.compiler.passes.layers import layers
 from prunus.compiler.passes.share import share
 from prunus.compiler.plan import Options
-from prunus.compiler.train.extra import need_train
 from prunus.flow.build import Build
 from prunus.flow.compile import compile_graph
 from prunus.flow.compress import accuracy
@@ -384,28 +381,9 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("networks", nargs="*", default=list(RECIPES), metavar="NETWORK",
-                        help=f"of {', '.join(RECIPES)} (default: all)")  # fmt: skip
-    parser.add_argument("--samples", type=int, default=1000, help="test images through the gates")
-    parser.add_argument("--epochs", type=float, default=1.0, help="times those of the recipe")
+    parser = training_parser(__doc__ or "", list(RECIPES), 1000, "test images through the gates")
     parser.add_argument("--no-ablation", action="store_true")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args(argv)
-    for name in arguments.networks:
-        if name not in RECIPES:
-            parser.error(f"NETWORK must be of {', '.join(RECIPES)}, not {name!r}")
-    folder = Path(os.environ.get("PRUNUS_DATA", "../shared/data")) / "mnist"
-    if not folder.is_dir():
-        parser.error(f"{folder}: no such folder; set PRUNUS_DATA to where mnist is")
-    try:
-        need_train()
-    except ValueError as error:
-        parser.error(str(error))
-
-    def notify(what: str, done: int, of: int) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {what} {done}/{of}", file=sys.stderr, flush=True)
-
+    arguments, folder = read_arguments(parser, argv, list(RECIPES), "mnist")
     results = [
         run(name, folder, arguments.samples, arguments.epochs, not arguments.no_ablation, notify)
         for name in arguments.networks

@@ -12,7 +12,6 @@ activation vector, if ``$PRUNUS_DATA`` has it.
 import argparse
 import dataclasses
 import json
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from data import data_folder
 
 from prunus.compiler.assign import assign_rows
 from prunus.hw.config import Config
@@ -145,8 +145,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(argv)
 
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    published = Path(os.environ.get("PRUNUS_DATA", default)) / FC8
+    published = data_folder() / FC8
     wanted = options.layers or [s.name for s in SHAPES] + ["fc8"]
     configs = [
         dataclasses.replace(CONFIG, queue_depth=depth, lanes=options.lanes)

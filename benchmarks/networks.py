@@ -20,7 +20,6 @@ The models and the golden outputs are read from ``$PRUNUS_DATA/mlperf_tiny``.
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from data import data_folder, needed
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
@@ -182,10 +182,9 @@ def main(argv: list[str] | None = None) -> int:
     for name in arguments.networks:
         if name not in names:
             parser.error(f"NETWORK must be of {', '.join(names)}, not {name!r}")
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("PRUNUS_DATA", default)) / "mlperf_tiny"
-    if not folder.is_dir() and any(name in MODELS for name in arguments.networks):
-        parser.error(f"{folder}: no such folder; set PRUNUS_DATA to where the models are")
+    folder = data_folder() / "mlperf_tiny"
+    if any(name in MODELS for name in arguments.networks):
+        needed(parser, "mlperf_tiny")
     rows = []
     for name in arguments.networks:
         print(f"{name} ...", file=sys.stderr)

@@ -11,11 +11,8 @@ There is one data set for each, so a part of it trains and another is measured, 
 Sizes are whole ROM images. Data and models are read from ``$PRUNUS_DATA/mlperf_tiny``.
 """
 
-import argparse
 import json
-import os
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,11 +21,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
+from trained import notify, read_arguments, training_parser
 
 from prunus.compiler import evaluate
 from prunus.compiler.ir import Graph
 from prunus.compiler.load import load_model
-from prunus.compiler.train.extra import need_train
 from prunus.flow.compile import compile_graph
 from prunus.flow.compress import accuracy
 from prunus.flow.simulate import simulate
@@ -192,29 +189,8 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("networks", nargs="*", default=list(TASKS), metavar="NETWORK",
-                        help=f"of {', '.join(TASKS)} (default: all)")  # fmt: skip
-    parser.add_argument(
-        "--samples", type=int, default=10, help="of the measured, through the gates"
-    )
-    parser.add_argument("--epochs", type=float, default=1.0, help="times those of the recipe")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args(argv)
-    for name in arguments.networks:
-        if name not in TASKS:
-            parser.error(f"NETWORK must be of {', '.join(TASKS)}, not {name!r}")
-    folder = Path(os.environ.get("PRUNUS_DATA", "../shared/data")) / "mlperf_tiny"
-    if not folder.is_dir():
-        parser.error(f"{folder}: no such folder; set PRUNUS_DATA to where mlperf_tiny is")
-    try:
-        need_train()
-    except ValueError as error:
-        parser.error(str(error))
-
-    def notify(what: str, done: int, of: int) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {what} {done}/{of}", file=sys.stderr, flush=True)
-
+    parser = training_parser(__doc__ or "", list(TASKS), 10, "of the measured, through the gates")
+    arguments, folder = read_arguments(parser, argv, list(TASKS), "mlperf_tiny")
     results = [
         run(TASKS[name](folder), arguments.samples, arguments.epochs, notify)
         for name in arguments.networks

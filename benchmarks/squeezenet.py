@@ -11,12 +11,11 @@ The file is read from ``$PRUNUS_DATA`` (see the README).
 
 import argparse
 import json
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from data import needed
 
 from prunus.compiler.image import WeightLayout, weights
 from prunus.compiler.importers.deep_compression import CompressedLayer, read_squeezenet
@@ -54,9 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
-    path = Path(os.environ.get("PRUNUS_DATA", "../shared/data")) / FILE
-    if not path.is_file():
-        parser.error(f"{path}: no such file; set PRUNUS_DATA to where the models are")
+    path = needed(parser, FILE)
     rows = [measure(layer) for layer in read_squeezenet(path)]
     numbers = [key for key, value in rows[0].items() if not isinstance(value, str)]
     rows.append({"layer": "all", **{key: sum(row[key] for row in rows) for key in numbers}})

@@ -13,12 +13,12 @@ where it is not there.
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from data import data_folder
 from numpy.typing import NDArray
 
 from prunus.compiler.ir import Graph, Node, Tensor, verify
@@ -114,8 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--networks", nargs="*", default=tuple(NETWORKS), choices=tuple(NETWORKS))
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args(argv)
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("PRUNUS_DATA", default))
+    folder = data_folder()
     found = {size: layer_row(*size) for size in dict.fromkeys(LAYERS)}
     layers = [found[size] for size in LAYERS]
     networks = [

@@ -123,7 +123,7 @@ def test_open_division_without_its_data(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PRUNUS_DATA", str(tmp_path))
     for name, message in (
         ("vww", "NETWORK must be of kws, ad, not 'vww'"),
-        ("ad", "mlperf_tiny: no such folder; set PRUNUS_DATA"),
+        ("ad", "mlperf_tiny: not found; set PRUNUS_DATA"),
     ):
         with pytest.raises(SystemExit):
             module.main([name])

@@ -86,7 +86,7 @@ def test_plain_runs_count_fillers(benchmark):
 
 @pytest.mark.parametrize("arguments, message", [
     (["alexnet"], "NETWORK must be of lenet-300-100, lenet-5, not 'alexnet'"),
-    (["lenet-5"], "no such folder; set PRUNUS_DATA to where mnist is"),
+    (["lenet-5"], "mnist: not found; set PRUNUS_DATA"),
 ])  # fmt: skip
 def test_bad_calls_are_one_line(benchmark, tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.setenv("PRUNUS_DATA", str(tmp_path))
