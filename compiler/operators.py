@@ -12,7 +12,7 @@ from prunus.sim import ops, ops_conv, ops_join, ops_pool
 
 from .nodes import Array, Node, Tensor
 
-__all__ = ["RUN"]
+__all__ = ["RUN", "accumulate"]
 
 Tensors = tuple[Tensor, ...]
 
@@ -22,12 +22,29 @@ def _parameters(tensor: Tensor) -> tuple[float, int]:
     return tensor.scale, tensor.zero_point
 
 
-def _layer(node: Node, after: Tensor, acc: Array) -> Array:
-    """Bias and requantization of the accumulators of a layer with weights."""
+def _geometry(node: Node) -> tuple[Any, ...]:
+    return tuple(node.attrs[key] for key in ("stride", "padding", "dilation"))
+
+
+def accumulate(node: Node, before: Tensors, x: Array) -> Array:
+    """The sums of a layer with weights, without its bias: (samples, ..., outputs)."""
+    weight = node.consts["weight"]
+    if node.op == "dense":
+        product: Array = x.astype(np.float64) @ weight.astype(np.float64).T
+        return product
+    geometry = () if node.op == "fully_connected" else _geometry(node)
+    if node.op in _CORRELATIONS:
+        run = _CORRELATIONS[node.op]
+        return run(x.astype(np.float64), weight.astype(np.float64), *geometry)
+    return _SUMS[node.op](x, weight, _parameters(before[0])[1], *geometry)
+
+
+def _layer(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
+    """An int8 layer with weights: bias and requantization of its sums."""
     c = node.consts
     lo, hi = node.attrs["clamp"]
     return ops.requantize(
-        acc + c["bias"],
+        accumulate(node, before, x) + c["bias"],
         c["multiplier"],
         c["shift"],
         node.attrs["rounding"],
@@ -37,23 +54,9 @@ def _layer(node: Node, after: Tensor, acc: Array) -> Array:
     )
 
 
-def _fully_connected(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
-    acc = ops.fully_connected(x, node.consts["weight"], _parameters(before[0])[1])
-    return _layer(node, after, acc)
-
-
-def _geometry(node: Node) -> tuple[Any, ...]:
-    return tuple(node.attrs[key] for key in ("stride", "padding", "dilation"))
-
-
-def _conv_2d(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
-    zero = _parameters(before[0])[1]
-    return _layer(node, after, ops_conv.conv_2d(x, node.consts["weight"], zero, *_geometry(node)))
-
-
-def _depthwise_conv_2d(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
-    zero, weight = _parameters(before[0])[1], node.consts["weight"]
-    return _layer(node, after, ops_conv.depthwise_conv_2d(x, weight, zero, *_geometry(node)))
+def _real_layer(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
+    result: Array = accumulate(node, before, x) + node.consts["bias"]
+    return result
 
 
 def _rescale(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
@@ -156,23 +159,17 @@ def _fake_quantize(node: Node, before: Tensors, after: Tensor, x: Array) -> Arra
     return result
 
 
-def _dense(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
-    weight = node.consts["weight"].astype(np.float64)
-    result: Array = x.astype(np.float64) @ weight.T + node.consts["bias"]
-    return result
-
-
-def _convolution(node: Node, before: Tensors, after: Tensor, x: Array) -> Array:
-    weight = node.consts["weight"].astype(np.float64)
-    run = ops_conv.correlate if node.op == "convolution" else ops_conv.correlate_depthwise
-    result: Array = run(x.astype(np.float64), weight, *_geometry(node)) + node.consts["bias"]
-    return result
-
-
+_SUMS: dict[str, Callable[..., Array]] = {
+    "fully_connected": ops.fully_connected,
+    "conv_2d": ops_conv.conv_2d,
+    "depthwise_conv_2d": ops_conv.depthwise_conv_2d,
+}
+_CORRELATIONS: dict[str, Callable[..., Array]] = {
+    "convolution": ops_conv.correlate,
+    "depthwise_convolution": ops_conv.correlate_depthwise,
+}
 RUN: dict[str, Callable[..., Array]] = {
-    "fully_connected": _fully_connected,
-    "conv_2d": _conv_2d,
-    "depthwise_conv_2d": _depthwise_conv_2d,
+    **dict.fromkeys(_SUMS, _layer),
     "average_pool_2d": _average_pool,
     "max_pool_2d": _max_pool,
     "mean": _mean,
@@ -186,9 +183,7 @@ RUN: dict[str, Callable[..., Array]] = {
     "logistic": _logistic,
     "quantize": _quantize,
     "dequantize": _dequantize,
-    "dense": _dense,
-    "convolution": _convolution,
-    "depthwise_convolution": _convolution,
+    **dict.fromkeys(("dense", *_CORRELATIONS), _real_layer),
     "affine": lambda node, before, after, x: x * node.consts["scale"] + node.consts["offset"],
     "relu": lambda node, before, after, x: np.maximum(x, 0),
     "clip": lambda node, before, after, x: np.clip(x, node.attrs["lo"], node.attrs["hi"]),

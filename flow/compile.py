@@ -14,6 +14,7 @@ from prunus.compiler.evaluate import split_host
 from prunus.compiler.ir import Graph, GraphError
 from prunus.compiler.load import load_model
 from prunus.compiler.passes.calibrate import calibrate
+from prunus.compiler.passes.correct import correct_biases
 from prunus.compiler.passes.fold_constants import fold_constants
 from prunus.compiler.passes.fold_pad import fold_pad
 from prunus.compiler.passes.prune import prune
@@ -48,7 +49,8 @@ def compile_model(
     model
         Path of a ``.tflite`` or ``.onnx`` file, a fitted scikit-learn MLP, or a graph.
     calibration
-        A batch of inputs, (samples, *shape); float models need it, int8 models take none.
+        A batch of inputs, (samples, *shape). Float models need it. Where weights are pruned or
+        shared it corrects the biases; an int8 model takes it only then.
     density, density_scope
         Fraction of the weights that is kept, in each layer or in the ``"network"`` as a whole.
     weight_bits, share_init
@@ -96,8 +98,11 @@ def compile_graph(
     imported, options = graph, options or Options()
     if engine is not None:
         options = replace(options, engine=engine)
+    changed = density is not None or weight_bits is not None
     if density is not None:
         graph = prune(graph, density, scope=density_scope)
+        if calibration is not None:
+            graph = _corrected(graph, imported, calibration)
     if not graph.quantized:
         if graph.tensors[graph.inputs[0]].quantized:
             raise ValueError(f"{graph.name}: the graph has no layer with weights")
@@ -111,10 +116,12 @@ def compile_graph(
             raise
         except ValueError as error:
             raise ValueError(f"calibration: {error}") from None
-    elif calibration is not None:
+    elif calibration is not None and not changed:
         raise ValueError(f"{graph.name}: already int8; calibration must be left out")
     if weight_bits is not None:
-        graph = share(graph, weight_bits, init=share_init)
+        reference, graph = graph, share(graph, weight_bits, init=share_init)
+        if calibration is not None:
+            graph = _corrected(graph, reference, calibration)
     graph = _folded(graph)
     _, core, _ = split_host(graph)
     if board is not None:
@@ -146,6 +153,15 @@ def compile_graph(
         settings=settings,
         input_index=() if natural else tuple(placed.input_index.tolist()),
     )
+
+
+def _corrected(graph: Graph, reference: Graph, calibration: NDArray[Any]) -> Graph:
+    try:
+        return correct_biases(graph, reference, calibration)
+    except GraphError:
+        raise
+    except ValueError as error:
+        raise ValueError(f"calibration: {error}") from None
 
 
 def _per_channel(graph: Graph, weight_bits: Bits | None) -> bool:

@@ -47,7 +47,12 @@ FILE = click.Path(path_type=Path)
     show_default=True,
     help="Where the clusters of --weight-bits start.",
 )
-@click.option("--calibration", type=FILE, metavar="X.npy", help="Inputs; float models need them.")
+@click.option(
+    "--calibration",
+    type=FILE,
+    metavar="X.npy",
+    help="Inputs; float models need them, and pruning or sharing is more accurate with them.",
+)
 @click.option("--pes", type=int, metavar="N", help="PEs of the EIE array.")
 @click.option("--queue-depth", type=int, metavar="N", help="Columns that wait in front of a PE.")
 @json_option
