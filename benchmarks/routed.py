@@ -17,8 +17,11 @@ from prunus.sim.cache import Cache, digest
 
 # The platform makes components take the part's own blocks; nothing else of it is used.
 PLATFORMS = {"ecp5": ULX3S_85F_Platform, "ice40": ICEBreakerPlatform}
-PARTS = {
-    "ecp5": ("--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained"),
+PARTS = {  # for large designs the default router has no end
+    "ecp5": (
+        "--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained",
+        "--router", "router2",
+    ),
     "ice40": ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
 }
 KINDS = {
