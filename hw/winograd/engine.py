@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -169,16 +169,34 @@ class WinogradEngine(wiring.Component):
         m.submodules.array = array
         m.d.comb += [array.v.eq(patches.v), array.u.eq(filters.u)]
 
-        # The channels; these signals go to many registers and come from registers themselves.
-        before, tag = tags[-2], tags[-1]
-        take = Signal(geometry.passes)
-        clear, begin = Signal(), Signal()
-        ends = Cat(before.pass_ == n for n in range(geometry.passes))
-        m.d.sync += [
-            take.eq(Mux(before.valid & before.last, ends, 0)),
-            clear.eq(~before.valid | before.last),
-            begin.eq(tag.valid & tag.last & (tag.pass_ == geometry.passes - 1)),
-        ]
+        # What the channels are told. These signals go to many registers each: they come from
+        # registers themselves, and each channel has its own, made from tags of different ages, as
+        # synthesis would make one of equal ones.
+        def ends(tag):
+            return tag.valid & tag.last
+
+        def aged(value, age, name):
+            for n in range(age):
+                later = Signal(Value.cast(value).shape(), name=f"{name}_{n}")
+                m.d.sync += later.eq(value)
+                value = later
+            return value
+
+        begins = []
+        for k in range(geometry.filters):
+            age = k % filters.LATENCY + 1
+            before, tag = tags[-1 - age], tags[-age]
+            passes = Cat(before.pass_ == n for n in range(geometry.passes))
+            m.submodules[f"channel_{k}"] = channel = OutputChannel(geometry)
+            begins.append(aged(ends(tag) & (tag.pass_ == geometry.passes - 1), age, f"begin_{k}"))
+            m.d.comb += [
+                channel.p.eq(array.p[k]),
+                channel.clear.eq(aged(~before.valid | before.last, age, f"clear_{k}")),
+                channel.take.eq(aged(Mux(ends(before), passes, 0), age, f"take_{k}")),
+                channel.begin.eq(begins[k]),
+                emitter.pixels[k].eq(channel.o),
+            ]
+        begin = begins[0]
         latency = geometry.inverse_latency - emitter.AHEAD
         waiting = Signal(latency)
         m.d.sync += waiting.eq(Cat(begin, waiting))
@@ -191,13 +209,4 @@ class WinogradEngine(wiring.Component):
             self.sums.p.eq(emitter.sums.p),
             self.done.eq(emitter.done),
         ]
-        for k in range(geometry.filters):
-            m.submodules[f"channel_{k}"] = channel = OutputChannel(geometry)
-            m.d.comb += [
-                channel.p.eq(array.p[k]),
-                channel.clear.eq(clear),
-                channel.take.eq(take),
-                channel.begin.eq(begin),
-                emitter.pixels[k].eq(channel.o),
-            ]
         return m
