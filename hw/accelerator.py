@@ -113,7 +113,12 @@ class Accelerator(wiring.Component):
 
         connect(m, flipped(self.host_i), host.i)
         connect(m, host.o, flipped(self.host_o))
-        m.d.comb += [self.ready.eq(loader.done), self.failed.eq(loader.error != 0)]
+        cleared = Signal()  # after the reset an engine may have something to do
+        with m.If(sequencer.engine_done):
+            m.d.sync += cleared.eq(1)
+        usable = Signal()
+        m.d.comb += [usable.eq(loader.done & cleared)]
+        m.d.comb += [self.ready.eq(usable), self.failed.eq(loader.error != 0)]
 
         # Image: from block RAM until the host sends one.
         m.d.comb += loader.restart.eq(host.restart)
@@ -133,7 +138,7 @@ class Accelerator(wiring.Component):
             with m.Else():
                 connect(m, rom.o, image.i)
         m.d.comb += [
-            host.load_done.eq(loader.done),
+            host.load_done.eq(usable),
             host.load_error.eq(loader.error),
             host.load_cycles.eq(loader.cycles),
             host.image_id.eq(loader.image_id),

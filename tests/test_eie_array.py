@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 import numpy as np
 import pytest
+from amaranth import Module, ResetInserter, Signal
 from eie_model import LIMIT, load, product, serve, simulate, small, until, words, writes
 
 from prunus.hw.eie.array import EieArray
@@ -240,3 +241,45 @@ def test_queues_absorb_imbalance():
         (cycles[depth],) = check(config, [layer])
     assert cycles[16] < 0.85 * cycles[1]
     assert cycles[16] >= 30 * 8
+
+
+def test_a_reset_in_a_pass_leaves_nothing_behind():
+    config = small(pes=4, lanes=2, acc_rows=8)
+    rng = np.random.default_rng(3)
+    layer = Layer(config, rng, 24, 30, density=1)
+    _, fields, items = single(config, layer)
+    read = {fields["in_base"] + i: w for i, w in enumerate(words(layer.activations, config, rng))}
+    dut, reset = EieArray(config), Signal()
+    m = Module()
+    m.submodules.dut = ResetInserter(reset)(dut)
+    found = []
+
+    async def bench(ctx):
+        await load(ctx, dut.bus, items)
+        ctx.set(dut.layer, fields)
+        for cycles in (40, LIMIT):
+            await until(ctx, dut.done)
+            ctx.set(dut.start, 1)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            if cycles < LIMIT:
+                await ctx.tick().repeat(cycles)
+                assert not ctx.get(dut.done)
+                ctx.set(reset, 1)
+                await ctx.tick().repeat(2)
+                ctx.set(reset, 0)
+        await until(ctx, dut.done)
+        for beat in layer.locations():
+            ctx.set(dut.locate.payload, beat)
+            ctx.set(dut.locate.valid, 1)
+            await ctx.tick()
+        ctx.set(dut.locate.valid, 0)
+        await ctx.tick().repeat(dut.drain_latency)
+
+    async def watch(ctx):
+        async for _, _, valid, sums in ctx.tick().sample(dut.sums.valid, dut.sums.payload):
+            if valid:
+                found.extend(int(sums[lane]) for lane in range(config.lanes))
+
+    simulate(m, bench, processes=[serve(read)(dut)], watchers=[watch])
+    assert found[: layer.outputs] == layer.expected()

@@ -63,6 +63,8 @@ class EieArray(wiring.Component):
     does not count beats and clears nothing else: an accumulator that no output has must stay zero,
     so where a PE has fewer outputs than ``rows`` in a dense layer, its other weights are zeros.
 
+    After a reset the array clears all accumulators: it is ``done`` ``acc_rows`` + 1 cycles later.
+
     Members
     -------
     bus : In(WriteBus)
@@ -76,7 +78,7 @@ class EieArray(wiring.Component):
         Activation memory: data arrives ``config.read_latency`` cycles after ``r_en`` and stays
         until the next does.
     done : Out(1)
-        Low from the cycle after ``start`` until every accumulator is final.
+        Low from the cycle after ``start`` until every accumulator is final, and after a reset.
     locate : In(stream of location_layout)
         Lane l's accumulator is in PE ``l + lanes * pe``, row ``row``. Taken only while ``done``.
     sums : Out(stream of ``lanes`` int32)
@@ -141,7 +143,23 @@ class EieArray(wiring.Component):
         m.d.comb += [write[name].eq(getattr(self.bus, name)) for name in write.shape().members]
         sent = delayed(m, "sent", send, to_send.payload)
         written = delayed(m, "written", self.bus.valid, write)
-        located = delayed(m, "located", self.locate.valid & self.locate.ready, self.locate.payload)
+
+        # What the accumulators hold at power-up is unknown, and a reset leaves what was in them:
+        # the array drains every row of all PEs, and nobody looks.
+        clearing = Signal(init=1)
+        clear_row = Signal(config.row_bits)
+        wanted = Signal(data.StructLayout({
+            "places": self.locate.payload.shape(), "all": 1
+        }))  # fmt: skip
+        m.d.comb += [wanted.places.eq(self.locate.payload), wanted.all.eq(clearing)]
+        with m.If(clearing):
+            m.d.comb += [place.row.eq(clear_row) for place in wanted.places]
+            m.d.sync += [
+                clear_row.eq(clear_row + 1),
+                clearing.eq(clear_row != config.acc_rows - 1),
+            ]
+        asked = (self.locate.valid & self.locate.ready) | clearing
+        located = delayed(m, "located", asked, wanted)
 
         # The layer holds still, but its bits have as far to go.
         names = ("dense", "rows", "codebook")
@@ -168,7 +186,8 @@ class EieArray(wiring.Component):
             m.d.comb += [
                 getattr(pe.bus, name).eq(group_written[1][name]) for name in write.shape().members
             ]
-            place = group_located[1][index % config.lanes]
+            place = group_located[1].places[index % config.lanes]
+            mine = group_located[1].all | (place.pe == index // config.lanes)
             m.d.comb += [
                 pe.bus.valid.eq(group_written[0]),
                 pe.i.valid.eq(group_sent[0]),
@@ -176,7 +195,7 @@ class EieArray(wiring.Component):
                 pe.dense.eq(group_still.dense),
                 pe.rows.eq(group_still.rows),
                 pe.codebook.eq(group_still.codebook),
-                pe.drain.valid.eq(group_located[0] & (place.pe == index // config.lanes)),
+                pe.drain.valid.eq(group_located[0] & mine),
                 pe.drain.row.eq(place.row),
             ]
 
@@ -204,11 +223,11 @@ class EieArray(wiring.Component):
         all_idle = Signal()
         m.d.comb += all_idle.eq(all_of(m, "idle", [pe.idle for pe in pes], self.levels_back))
         still_out = under_way[: 1 + self.levels_out + self.levels_back].any()
-        running = Signal()
+        running = Signal(init=1)
         m.d.comb += [self.done.eq(~running), self.locate.ready.eq(~running)]
         with m.If(self.start):
             m.d.sync += running.eq(1)
-        with m.Elif(scanner.done & ~to_send.valid & ~still_out & all_idle):
+        with m.Elif(scanner.done & ~to_send.valid & ~still_out & all_idle & ~clearing):
             m.d.sync += running.eq(0)
 
         # Drain: a PE that was not asked gives zero. The sums of a group are joined to those of the

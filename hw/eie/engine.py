@@ -34,7 +34,8 @@ class EieEngine(wiring.Component):
     sums : Out
         ``valid``, and the beat ``p``; never stalled.
     done : Out(1)
-        Low from the cycle after ``start`` until the last beat has been presented.
+        Low from the cycle after ``start`` until the last beat has been presented, and after a reset
+        until the array is done.
     computed : Out(1)
         Pulse: every accumulator of a pass is final.
     """
@@ -88,7 +89,7 @@ class EieEngine(wiring.Component):
             drain.found.p.eq(array.sums.payload),
             self.computed.eq(computing & array.done),
             drain.start.eq(self.computed),
-            self.done.eq(~computing & drain.done),
+            self.done.eq(~computing & drain.done & array.done),
         ]
         with m.If(self.start):
             m.d.sync += computing.eq(1)

@@ -31,7 +31,8 @@ class Pe(wiring.Component):
 
     A row that is drained appears on ``sum`` 3 cycles after ``drain`` and is cleared; rows may be
     drained every cycle. ``sum`` is zero where nothing was drained, so those of several PEs can be
-    joined by OR. Drain only once the last entry has been added.
+    joined by OR. Drain only once the last entry has been added; and every row once after a reset,
+    as what it holds then is unknown.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ class Pe(wiring.Component):
         m.d[late] += [w_address.eq(self.bus.address), w_data.eq(self.bus.data)]
 
         def fillable(target, width, depth, *, shared=False):
-            bank = Bank(width=width, depth=depth)
+            bank = Bank(width=width, depth=depth, exclusive=True)
             mine = shared | (self.bus.unit == self.index)
             w_en = Signal(name=f"w_{target.name.lower()}")
             m.d[late] += w_en.eq(self.bus.valid & (self.bus.target == target) & mine)
