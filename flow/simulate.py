@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prunus.compiler.evaluate import output, quantize_input, run, split_host
 from prunus.hw.accelerator import Accelerator
+from prunus.hw.asic import MEMORIES, REGISTERS, AsicTarget
 from prunus.hw.config import Config
 from prunus.hw.winograd.geometry import Geometry
 from prunus.sim import network
@@ -34,11 +35,19 @@ Progress = Callable[[str, int, int], None]  # what, done, of; of is 0 where it i
 GOLDEN_BATCH = 16
 
 
-def build_model(config: Config, *, cache_dir: Path | None = None) -> Model:
-    """The Verilated accelerator of a configuration inside its harness; compiled once."""
+def build_model(
+    config: Config, *, asic: AsicTarget | None = None, cache_dir: Path | None = None
+) -> Model:
+    """The Verilated accelerator of a configuration inside its harness; compiled once.
+
+    For an ``asic`` every register and memory starts with something else at each ``seed``.
+    """
     config = dataclasses.replace(config, trace=True)
-    verilog = to_verilog(Accelerator(config), "accelerator")
-    return network.build_harness([verilog], config, cache_dir=cache_dir)
+    verilog = to_verilog(Accelerator(config), "accelerator", asic, initial=asic is None)
+    sources: list[Path | str] = [verilog, *([MEMORIES, REGISTERS] if asic else [])]
+    return network.build_harness(
+        sources, config, cache_dir=cache_dir, random_start=asic is not None
+    )
 
 
 def simulate(
@@ -48,6 +57,7 @@ def simulate(
     golden: bool = False,
     stall: float = 0.0,
     seed: int = 0,
+    asic: AsicTarget | None = None,
     progress: Progress | None = None,
     cache_dir: Path | None = None,
 ) -> Simulation:
@@ -55,7 +65,8 @@ def simulate(
 
     The golden integers are the graph's, on the golden operators. With ``golden`` it is not the
     gates that run but the functional model, which executes the bytes of the image. ``stall``
-    inserts random pauses into the host's streams, with that probability.
+    inserts random pauses into the host's streams, with that probability. With ``asic`` the gates
+    are those for standard cells, and what they hold before the reset is random.
 
     Raises
     ------
@@ -80,7 +91,7 @@ def simulate(
         return _golden(build, flat, layers, places, final, work, post, notify)
 
     notify("compiling the model", 0, 0)
-    model = build_model(build.config, cache_dir=cache_dir)
+    model = build_model(build.config, asic=asic, cache_dir=cache_dir)
     spans = [
         network.LayerSpan(number, layer.base_word, layer.outputs, layer.pixels, layer.pitch)
         for number, layer in enumerate(build.layers)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from prunus.hw.accelerator import Accelerator
+from prunus.hw.asic import MEMORIES, REGISTERS, AsicTarget
 from prunus.hw.config import Config
 from prunus.hw.eie.array import EieArray
 from prunus.hw.systolic.core import SystolicCore
@@ -22,25 +23,33 @@ ENGINES = ("eie", "systolic", "winograd")
 
 
 def write_verilog(
-    build: Build, folder: Path, *, rom: bool = False, trace: bool = False
+    build: Build,
+    folder: Path,
+    *,
+    rom: bool = False,
+    trace: bool = False,
+    asic: AsicTarget | None = None,
 ) -> list[Path]:
     """Write ``accelerator.v`` and the image it runs, ``image.bin`` and ``image.hex``.
 
     The host loads the image, unless ``rom`` puts it into block RAM; ``trace`` brings out what is
-    written to the activation memory.
+    written to the activation memory. For an ``asic`` there are ``memories.v`` and ``registers.v``
+    too, the wrappers of its memories.
     """
     config = dataclasses.replace(build.config, trace=trace)
     accelerator = Accelerator(config, image=build.image if rom else None)
     files = {
-        "accelerator.v": to_verilog(accelerator, "accelerator").encode(),
+        **_sources(accelerator, "accelerator", asic),
         "image.bin": build.image,
         "image.hex": hex_text(build.image).encode(),
     }
     return _write(files, folder)
 
 
-def write_engine(engine: str, folder: Path, **fields: Any) -> list[Path]:
-    """Write one engine alone.
+def write_engine(
+    engine: str, folder: Path, *, asic: AsicTarget | None = None, **fields: Any
+) -> list[Path]:
+    """Write one engine alone, ``asic`` as for :func:`write_verilog`.
 
     ``fields`` are, for ``eie``, those of :class:`prunus.hw.config.Config`; for the others the
     arguments of :class:`prunus.hw.systolic.core.SystolicCore` and
@@ -60,13 +69,21 @@ def write_engine(engine: str, folder: Path, **fields: Any) -> list[Path]:
         name, core = "winograd_core", WinogradCore(**fields)
     else:
         name, core = "eie_array", EieArray(Config(**fields))
-    return _write({f"{name}.v": to_verilog(core, name).encode()}, folder)
+    return _write(_sources(core, name, asic), folder)
 
 
 def check_engine(engine: str) -> None:
     """Refuse, by name, an engine that this version does not have."""
     if engine not in ENGINES:
         raise ValueError(f"engine {engine!r} is unknown; available: {', '.join(ENGINES)}")
+
+
+def _sources(core: Any, name: str, asic: AsicTarget | None) -> dict[str, bytes]:
+    """The Verilog of a core as a file, and for an ASIC that of its wrappers."""
+    files = {f"{name}.v": to_verilog(core, name, asic, initial=asic is None).encode()}
+    if asic is not None:
+        files |= {path.name: path.read_bytes() for path in (MEMORIES, REGISTERS)}
+    return files
 
 
 def _write(files: dict[str, bytes], folder: Path) -> list[Path]:

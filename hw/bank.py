@@ -18,15 +18,22 @@ class Bank(wiring.Component):
     in Yosys ``memory_dff``).
 
     A row may have ``parts`` that are written one by one: each has its bit of ``w_en``.
+
+    Where the schedule never needs both ports in one cycle the bank is ``exclusive``: a platform may
+    give it one port. What is read in a cycle that writes is undefined then, whichever the rows.
+
+    A platform with a method ``get_bank`` implements it.
     """
 
-    def __init__(self, *, width: int, depth: int, parts: int = 1):
+    def __init__(self, *, width: int, depth: int, parts: int = 1, exclusive: bool = False):
         if width < 1:
             raise ValueError(f"width must be positive, not {width!r}")
         if depth < 2:
             raise ValueError(f"depth must be at least 2, not {depth!r}")  # 1 row = 0-bit address
         if parts < 1 or width % parts:
             raise ValueError(f"parts must divide width ({width}), not {parts!r}")
+        self.depth = depth
+        self.exclusive = exclusive
         self._part = width // parts
         self._data = memory.MemoryData(shape=unsigned(width), depth=depth, init=[])
         super().__init__(
@@ -41,9 +48,11 @@ class Bank(wiring.Component):
         )
 
     def elaborate(self, platform):
+        if hasattr(platform, "get_bank"):
+            return platform.get_bank(self)
         m = Module()
         attrs: dict[str, int | str] = {"no_rw_check": 1}
-        bits = self._data.depth * len(self.r_data)
+        bits = self.depth * len(self.r_data)
         if isinstance(platform, LatticeICE40Platform) and bits >= ICE40_SMALL:
             attrs["ram_style"] = "block"
         m.submodules.mem = mem = memory.Memory(self._data, attrs=attrs)

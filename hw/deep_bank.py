@@ -19,8 +19,9 @@ class DeepBank(wiring.Component):
     next cycle but one is undefined.
     """
 
-    def __init__(self, *, width: int, depth: int, parts: int = 1):
+    def __init__(self, *, width: int, depth: int, parts: int = 1, exclusive: bool = False):
         self.width, self.depth, self.parts = width, depth, parts
+        self.exclusive = exclusive
         size = 1 << CHUNK_BITS
         self._depths = [max(2, min(size, depth - low)) for low in range(0, depth, size)]
         super().__init__({
@@ -41,7 +42,7 @@ class DeepBank(wiring.Component):
             return Const(1) if alone else address[CHUNK_BITS:] == n
 
         for n, depth in enumerate(self._depths):
-            bank = Bank(width=self.width, depth=depth, parts=self.parts)
+            bank = Bank(width=self.width, depth=depth, parts=self.parts, exclusive=self.exclusive)
             m.submodules[f"words_{n}"] = bank
             word = Signal(self.width, name=f"word_{n}", reset_less=True)
             m.d.sync += word.eq(bank.r_data)

@@ -51,7 +51,7 @@ class LaneMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lanes = self.config.lanes
-        m.submodules.bank = bank = Bank(width=self.width * lanes, depth=self.depth)
+        m.submodules.bank = bank = Bank(width=self.width * lanes, depth=self.depth, exclusive=True)
         word = Signal(data.ArrayLayout(self.width, lanes), reset_less=True)
         w_en = Signal()
         w_addr = Signal(bank.w_addr.shape(), reset_less=True)

@@ -13,7 +13,8 @@ class Rom(wiring.Component):
     """Stream ``contents``, once, from reset on; a byte every third cycle.
 
     A large image is stored by bits: block RAM is at its deepest when it is one bit wide, which
-    leaves an eighth of the multiplexers behind it. These are followed by a register.
+    leaves an eighth of the multiplexers behind it. These are followed by a register. A platform
+    with a method ``get_rom`` gives the bytes instead, a cycle after their address.
 
     Members
     -------
@@ -42,11 +43,15 @@ class Rom(wiring.Component):
         address = Signal(range(self.depth))
         left = Signal(range(self.depth + 1), init=self.depth)
         parts = []
-        for n, contents in enumerate(self._slices):
-            m.submodules[f"slice_{n}"] = rows = memory.Memory(contents)
-            read = rows.read_port()
-            m.d.comb += [read.en.eq(1), read.addr.eq(address)]
-            parts.append(read.data)
+        if hasattr(platform, "get_rom"):
+            parts.append(Signal(8, name="rows_data"))
+            m.submodules.rows = platform.get_rom(self.depth, address, parts[0])
+        else:
+            for n, contents in enumerate(self._slices):
+                m.submodules[f"slice_{n}"] = rows = memory.Memory(contents)
+                read = rows.read_port()
+                m.d.comb += [read.en.eq(1), read.addr.eq(address)]
+                parts.append(read.data)
         byte = Signal(8, reset_less=True)
         m.d.sync += byte.eq(Cat(*parts))
         m.d.comb += self.o.payload.eq(byte)

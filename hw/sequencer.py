@@ -86,7 +86,7 @@ class Sequencer(wiring.Component):
         m = Module()
         size = self.config.descriptor_words
         m.submodules.program = program = Bank(
-            width=WORD_BITS, depth=max(2, size * self.config.program_depth)
+            width=WORD_BITS, depth=max(2, size * self.config.program_depth), exclusive=True
         )
         w_valid = Signal()
         w_addr = Signal(program.w_addr.shape(), reset_less=True)

@@ -8,16 +8,23 @@ from amaranth.back import verilog
 __all__ = ["to_verilog"]
 
 _ZEROS = re.compile(r"^( *)(\w+)\[0\] = (\d+'h0+);\n(?: *\2\[\d+\] = \3;\n)+", re.M)
+_VALUE = r"\d+'s?[bdh][0-9a-f]+"
+_INIT = re.compile(rf"^ *\(\* init = {_VALUE} \*\)\n", re.M)
+_INITIAL = re.compile(rf"^( *reg (?:signed )?(?:\[\d+:\d+\] )?\S+) += {_VALUE};$", re.M)
 
 
-def to_verilog(component: Any, name: str) -> str:
+def to_verilog(component: Any, name: str, platform: Any = None, *, initial: bool = True) -> str:
     """The Verilog of a component as a module called ``name``: the same text on every machine.
 
     Ports are called after their path, ``i.payload`` is ``i__payload``; ``clk`` and ``rst`` are
     added. Memories that start as zeros are cleared by a loop, not by a statement for each row.
+    Without ``initial`` no register has a value before the reset.
     """
-    text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-    return str(_ZEROS.sub(_loop, text))
+    text = verilog.convert(
+        component, name=name, platform=platform, emit_src=False, strip_internal_attrs=True
+    )
+    text = str(_ZEROS.sub(_loop, text))
+    return text if initial else _INITIAL.sub(r"\1 ;", _INIT.sub("", text))
 
 
 def _loop(match: re.Match[str]) -> str:

@@ -116,7 +116,11 @@ class NetworkRun:
 
 
 def build_harness(
-    sources: Sequence[Path | str], config: Config, *, cache_dir: Path | None = None
+    sources: Sequence[Path | str],
+    config: Config,
+    *,
+    cache_dir: Path | None = None,
+    random_start: bool = False,
 ) -> Model:
     """The model of ``accelerator`` inside the harness, for :func:`simulate`.
 
@@ -142,6 +146,7 @@ def build_harness(
         parameters=parameters,
         cache_dir=cache_dir,
         burst=BURST,
+        random_start=random_start,
     )
 
 

@@ -45,13 +45,14 @@ class BenchError(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An executable model. ``cached`` says that it was there already."""
+    """An executable model. ``cached`` says that it was there already; see :func:`build`."""
 
     executable: Path
     toplevel: str
     trace: bool
     cached: bool
     build_seconds: float
+    random_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,15 @@ def build(
     cache_dir: Path | None = None,
     trace: bool = False,
     burst: int = 1,
+    random_start: bool = False,
 ) -> Model:
     """Build a model of ``toplevel``, or find it: an unchanged design is never compiled twice.
 
     A source is the ``Path`` of a file or a ``str`` that is itself SystemVerilog. A parameter that
     is a Python string is passed as a Verilog string. With ``burst``, a top level that runs by
-    itself until it raises its port ``done`` takes that many cycles for each one of its clock.
+    itself until it raises its port ``done`` takes that many cycles for each one of its clock. With
+    ``random_start``, what has no initial value has a random one, by the seed of :func:`run`; so has
+    what is assigned an unknown value.
 
     Raises
     ------
@@ -92,6 +96,7 @@ def build(
     options = [*VERILATE, "--top-module", toplevel, *parameter_options(parameters or {})]
     options += [f"-D{name}={value}" for name, value in (defines or {}).items()]
     options += ["--trace"] if trace else []
+    options += ["--x-initial", "unique", "--x-assign", "unique"] if random_start else []
     bursts = [f"-DPRUNUS_BURST={burst}"] if burst > 1 else []
     basis = [
         *(verilator.version, verilator.source, compiler.version, version("cocotb")),
@@ -109,7 +114,8 @@ def build(
 
     key = digest([files, options, bursts, basis])
     place, cached = Cache("models", cache_dir).get(key, make)
-    return Model(place / "model", toplevel, trace, cached, time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return Model(place / "model", toplevel, trace, cached, seconds, random_start)
 
 
 def read_sources(sources: Sequence[Path | str], toplevel: str) -> dict[str, str]:
@@ -167,6 +173,8 @@ def run(
     results, log = work_dir / "results.xml", work_dir / "sim.log"
     results.unlink(missing_ok=True)
     command = [str(model.executable), *(["--trace"] if model.trace else []), *plusargs]
+    if model.random_start:
+        command += ["+verilator+rand+reset+2", f"+verilator+seed+{seed + 1}"]
     environment = _cocotb_environment(model.toplevel, test_module, results, seed)
     with open(log, "wb") as output:
         try:

@@ -85,7 +85,7 @@ class TileStore(wiring.Component):
         outputs = config.tile_outputs
         size = config.act_word
         m.submodules.words = words = DeepBank(
-            width=8 * outputs, depth=config.tile_depth, parts=outputs
+            width=8 * outputs, depth=config.tile_depth, parts=outputs, exclusive=True
         )
 
         def register(name, shape):

@@ -135,7 +135,7 @@ class Tables(wiring.Component):
     def _slots(self, m, register, x):
         """The memory of slots; the chosen one's entry of x, two cycles after x."""
         depth = 256 * self.config.tables
-        m.submodules.slots = slots = Bank(width=8, depth=depth)
+        m.submodules.slots = slots = Bank(width=8, depth=depth, exclusive=True)
         w_valid = Signal(name="slot_valid")
         w_addr = register("slot_addr", range(depth))
         w_data = register("slot_data", 8)

@@ -90,7 +90,7 @@ class WinogradCore(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         geometry = self.geometry
-        m.submodules.engine = engine = WinogradEngine(self.config, self.geometry)
+        m.submodules.engine = engine = WinogradEngine(self.config, self.geometry, refilled=True)
         m.submodules.map = memory = Bank(
             width=8 * self.config.act_word, depth=self.config.act_depth
         )

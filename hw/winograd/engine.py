@@ -43,11 +43,14 @@ class WinogradEngine(wiring.Component):
     shared : Sequence[tuple[int, int, int]]
         Products (filter, row, column) that a systolic array makes by turns; the others are made in
         logic. Without any, the multipliers are inside.
+    refilled : bool
+        See :class:`.filters.FilterStore`.
 
     Members
     -------
     bus : In(WriteBus)
-        Fills the weight memory while no layer runs; a write is in place 2 cycles later.
+        Fills the weight memory; a write is in place 2 cycles later. Without ``refilled``, no layer
+        may run.
     start : In(1)
         Begin a layer; only while ``done``.
     layer : In(descriptor_layout(WINOGRAD_FIELDS))
@@ -77,11 +80,13 @@ class WinogradEngine(wiring.Component):
         geometry: Geometry,
         *,
         shared: Sequence[tuple[int, int, int]] = (),
+        refilled: bool = False,
     ):
         geometry.check(config)
         self.config = config
         self.geometry = geometry
         self.shared = tuple(shared)
+        self.refilled = refilled
         ports = {
             "bus": In(WriteBus(config)),
             "start": In(1),
@@ -109,7 +114,7 @@ class WinogradEngine(wiring.Component):
         m.submodules.reader = reader = PatchReader(config, geometry)
         m.submodules.patches = patches = PatchMemory(config, geometry)
         m.submodules.filters = filters = FilterStore(
-            config, geometry, first_unit=config.tile_outputs
+            config, geometry, first_unit=config.tile_outputs, refilled=self.refilled
         )
         m.submodules.walker = walker = Walker(geometry)
         m.submodules.emitter = emitter = Emitter(config, geometry)

@@ -25,21 +25,27 @@ class FilterStore(wiring.Component):
     ----------
     first_unit : int
         The unit of the write bus that is byte 0.
+    refilled : bool
+        Words that are not read may be written while a layer runs.
 
     Members
     -------
     bus : In(WriteBus)
-        Fills the memory while no layer runs; a write is in place 2 cycles later.
+        Fills the memory; a write is in place 2 cycles later. Without ``refilled``, no layer may
+        run.
     r_addr, r_en, pass_ : In
     u : Out(ArrayLayout(kernel_layout, filters))
     """
 
     LATENCY = 4
 
-    def __init__(self, config: Config, geometry: Geometry, *, first_unit: int):
+    def __init__(
+        self, config: Config, geometry: Geometry, *, first_unit: int, refilled: bool = False
+    ):
         self.config = config
         self.geometry = geometry
         self.first_unit = first_unit
+        self.refilled = refilled
         super().__init__({
             "bus": In(WriteBus(config)),
             "r_addr": In(range(geometry.weight_depth)),
@@ -52,7 +58,9 @@ class FilterStore(wiring.Component):
         m = Module()
         geometry, scheme = self.geometry, self.geometry.scheme
         size = 9 * geometry.filters
-        m.submodules.words = words = Bank(width=8 * size, depth=geometry.weight_depth, parts=size)
+        m.submodules.words = words = Bank(
+            width=8 * size, depth=geometry.weight_depth, parts=size, exclusive=not self.refilled
+        )
 
         # Writes come from far away.
         write = Signal(size)
