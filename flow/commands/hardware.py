@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..terminal import Failed, json_option, progress, show, temporary_name, writable
+from .asic import asic_options, chosen_asic, report_asic
 
 if TYPE_CHECKING:
     from prunus.boards.result import BuildResult
@@ -79,6 +80,7 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @_engine_options
 @click.option("--dense", is_flag=True, help="eie: no pointer memories.")
+@asic_options
 @json_option
 def verilog_command(
     build: Path | None,
@@ -87,6 +89,9 @@ def verilog_command(
     trace: bool,
     engine: str | None,
     dense: bool,
+    target: str,
+    liberty: Path | None,
+    sram_bits: int | None,
     as_json: bool,
     **fields: int | None,
 ) -> None:
@@ -94,6 +99,8 @@ def verilog_command(
     from ..verilog import check_engine, write_engine, write_verilog
 
     given = {name: value for name, value in fields.items() if value is not None}
+    asic = chosen_asic(target, liberty, sram_bits)
+    made = asic.target if asic else None
     if engine is None:
         if build is None:
             raise click.UsageError("give a BUILD of prunus compile, or --engine")
@@ -102,7 +109,8 @@ def verilog_command(
             raise click.UsageError(f"{name} goes with --engine; a build has its sizes")
         from ..build import load_build
 
-        files = write_verilog(load_build(build), _folder(output), rom=rom, trace=trace)
+        compiled = load_build(build)
+        files = write_verilog(compiled, _folder(output), rom=rom, trace=trace, asic=made)
     else:
         check_engine(engine)
         if build is not None or rom or trace:
@@ -118,14 +126,17 @@ def verilog_command(
                 sizes["lanes"] = _lanes(sizes)
         elif engine == "systolic":
             sizes = SYSTOLIC | sizes
-        files = write_engine(engine, _folder(output), **sizes)
+        files = write_engine(engine, _folder(output), asic=made, **sizes)
+
+    value = {"top": files[0].stem, "files": [str(file) for file in files]}
+    reported, draw_report = report_asic(asic, files[0]) if asic else ({}, lambda console: None)
 
     def draw(console: Console) -> None:
         for file in files:
             console.print(f"{escape(str(file))}  {file.stat().st_size:,} bytes")
+        draw_report(console)
 
-    value = {"top": files[0].stem, "files": [str(file) for file in files]}
-    show(value, as_json, draw)
+    show(value | reported, as_json, draw)
 
 
 def _lanes(sizes: dict[str, Any]) -> int:
