@@ -44,6 +44,9 @@ class Board:
         Resources, one output each, that are held at 1.
     loader : tuple of str
         Options that make openFPGALoader address the board.
+    image_offset : int, optional
+        Where a ROM image may be in the flash that holds the bitstream, behind it; None where
+        there is no such place, or the part has no access to it.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Board:
     failed_led: tuple[str, int]
     tie_high: tuple[str, ...] = ()
     loader: tuple[str, ...]
+    image_offset: int | None = None
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:

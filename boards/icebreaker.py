@@ -26,4 +26,5 @@ ICEBREAKER = Board(
     ready_led=("led_g", 0),
     failed_led=("led_r", 0),
     loader=("-b", "ice40_generic"),
+    image_offset=1 << 20,
 )

@@ -11,10 +11,12 @@ from amaranth import (
     ResetSignal,
     Signal,
 )
+from amaranth.build import Resource, ResourceError
 from amaranth.lib import cdc, io, wiring
 from amaranth.lib.wiring import In, Out
 
 from prunus.hw.host.uart import Uart, uart_divisor
+from prunus.hw.load.flash_reader import FlashReader, flash_timing
 
 from .board import Board
 from .pll import Ecp5Dividers, Ecp5Pll, Ice40Dividers, Ice40Pll, ecp5_dividers, ice40_dividers
@@ -61,14 +63,18 @@ class BoardTop(Elaboratable):
     """``core`` on ``board``: everything in domain ``sync`` at about ``clock_hz``.
 
     ``core`` is a component with the byte streams ``host_i`` and ``host_o`` and the status outputs
-    ``ready`` and ``failed``, which light one LED each. ``clock_hz`` of the object is what the PLL
-    really makes.
+    ``ready`` and ``failed``, which light one LED each. With the stream ``image_i`` and the output
+    ``image_stop`` it gets the bytes of the flash from ``board.image_offset`` on.
+
+    ``clock_hz`` of the object is what the PLL really makes.
     """
 
     def __init__(self, board: Board, core, *, clock_hz: int | None = None):
         missing = [n for n in ("host_i", "host_o", "ready", "failed") if not hasattr(core, n)]
         if missing:
             raise TypeError(f"core must have {', '.join(missing)}, not {type(core).__name__}")
+        if hasattr(core, "image_i") and board.image_offset is None:
+            raise ValueError(f"{board.name} has no flash that an image could be read from")
         self._board = board
         self._core = core
         requested = board.clock_hz if clock_hz is None else clock_hz
@@ -96,6 +102,26 @@ class BoardTop(Elaboratable):
         m.submodules.pll = pll = Ecp5Pll(self._dividers)
         m.d.comb += [pll.i.eq(oscillator.i), clock.eq(pll.o)]
         return clock, pll.locked
+
+    def _flash_pins(self, m, platform, flash):
+        """Connect the flash that the bitstream came from."""
+        try:
+            known = platform.lookup("spi_flash_1x", 0)
+        except ResourceError:
+            known = platform.lookup("spi_flash", 0)
+        lines = known.ios
+        if self._board.family == "ecp5":  # its clock pin is reached through a primitive only
+            lines = [line for line in lines if line.name != "clk"]
+            m.submodules.flash_clk = Instance("USRMCLK", i_USRMCLKI=flash.clk, i_USRMCLKTS=Const(0))
+        platform.add_resources([Resource("image_flash", 0, *lines, known.attrs)])
+        names = [line.name for line in lines]
+        pins = platform.request("image_flash", 0, dir=dict.fromkeys(names, "-"))
+        # Write protection and hold are for flashes with four data lines; both stay inactive.
+        levels = {"cs": flash.cs, "clk": flash.clk, "copi": flash.copi, "wp": 0, "hold": 0}
+        for name in names:
+            pin = io.Buffer("i" if name == "cipo" else "o", getattr(pins, name))
+            m.submodules[f"flash_{name}_pin"] = pin
+            m.d.comb += flash.cipo.eq(pin.i) if name == "cipo" else pin.o.eq(levels[name])
 
     def elaborate(self, platform):
         m = Module()
@@ -128,6 +154,13 @@ class BoardTop(Elaboratable):
         m.submodules.core = core
         wiring.connect(m, uart.o, core.host_i)
         wiring.connect(m, core.host_o, uart.i)
+
+        if board.image_offset is not None and hasattr(core, "image_i"):
+            timing = flash_timing(self.clock_hz)
+            m.submodules.flash = flash = FlashReader(board.image_offset, **timing)
+            wiring.connect(m, flash.o, core.image_i)
+            m.d.comb += flash.stop.eq(core.image_stop)
+            self._flash_pins(m, platform, flash)
 
         for name, (resource, number), lit in (
             ("ready", board.ready_led, core.ready),

@@ -39,6 +39,7 @@ def _board(size: str, platform: type, *, luts: int, brams: int, dsps: int) -> Bo
         failed_led=("led", 0),  # red
         tie_high=("wifi_gpio0",),
         loader=("-b", "ulx3s"),
+        image_offset=2 << 20,  # a bitstream of the 85F may have 1.9 MB
     )
 
 

@@ -73,28 +73,38 @@ def trace_signature(config: Config) -> wiring.Signature:
 class Accelerator(wiring.Component):
     """Loader, engines, vector unit and memories under one sequencer, behind the host port.
 
-    With ``image`` the ROM image is in block RAM and is loaded after reset; the host may replace it,
-    and has to provide it where there is none. Equal to :class:`prunus.sim.machine.Machine`.
+    With ``image`` the ROM image is in block RAM and is loaded after reset; with ``image_stream`` it
+    comes from outside, from a flash for one. The host may replace it, and has to provide it where
+    there is neither. Equal to :class:`prunus.sim.machine.Machine`.
 
     Members
     -------
     host_i, host_o : In, Out(stream.Signature(8))
         Frames of :mod:`prunus.hw.host.protocol`.
+    image_i, image_stop : In(stream.Signature(8)), Out(1)
+        Bytes of an image; no more are wanted from ``image_stop`` on: it is loaded, refused, or
+        replaced. Only with ``image_stream``.
     ready, failed : Out(1)
         An image is loaded and intact; the last one was refused.
     trace : Out
         See :func:`trace_signature`; only with ``config.trace``.
     """
 
-    def __init__(self, config: Config, image: bytes | None = None):
+    def __init__(self, config: Config, image: bytes | None = None, *, image_stream: bool = False):
+        if image is not None and image_stream:
+            raise ValueError("image must be None with image_stream, not bytes")
         self.config = config
         self.image = image
+        self.image_stream = image_stream
         members = {
             "host_i": In(stream.Signature(8)),
             "host_o": Out(stream.Signature(8)),
             "ready": Out(1),
             "failed": Out(1),
         }
+        if image_stream:
+            members["image_i"] = In(stream.Signature(8))
+            members["image_stop"] = Out(1)
         if config.trace:
             members["trace"] = Out(trace_signature(config))
         super().__init__(members)
@@ -102,7 +112,8 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.host = host = HostPort(config)
+        has_image = self.image_stream or self.image is not None
+        m.submodules.host = host = HostPort(config, has_image=has_image)
         m.submodules.loader = loader = Loader(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = Activations(config)
@@ -120,23 +131,28 @@ class Accelerator(wiring.Component):
         m.d.comb += [usable.eq(loader.done & cleared)]
         m.d.comb += [self.ready.eq(usable), self.failed.eq(loader.error != 0)]
 
-        # Image: from block RAM until the host sends one.
+        # Image: from block RAM or outside until the host sends one.
         m.d.comb += loader.restart.eq(host.restart)
         # The loader decides late in the cycle whether it takes a byte, and the host port is far.
         m.submodules.image = image = ResetInserter(host.restart)(SkidBuffer(8))
         connect(m, image.o, loader.i)
-        if self.image is None:
+        if not has_image:
             connect(m, host.image, image.i)
         else:
-            m.submodules.rom = rom = Rom(self.image)
             from_host = Signal()
             with m.If(host.restart):
                 m.d.sync += from_host.eq(1)
-            m.d.comb += rom.stop.eq(host.restart | from_host)
+            if self.image is not None:
+                m.submodules.rom = rom = Rom(self.image)
+                own = rom.o
+                m.d.comb += rom.stop.eq(host.restart | from_host)
+            else:
+                own = flipped(self.image_i)
+                m.d.sync += self.image_stop.eq(from_host | loader.done | (loader.error != 0))
             with m.If(from_host):
                 connect(m, host.image, image.i)
             with m.Else():
-                connect(m, rom.o, image.i)
+                connect(m, own, image.i)
         m.d.comb += [
             host.load_done.eq(usable),
             host.load_error.eq(loader.error),

@@ -48,6 +48,20 @@ class Loopback(wiring.Component):
         return m
 
 
+class Flashed(Loopback):
+    """Shows the parity of the bytes of an image, of which it never has enough."""
+
+    image_i: In(stream.Signature(8))
+    image_stop: Out(1)
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.d.comb += self.image_i.ready.eq(1)
+        with m.If(self.image_i.valid):
+            m.d.sync += self.failed.eq(self.failed ^ self.image_i.payload.xor())
+        return m
+
+
 def script(folder, name, text):
     """An executable that runs a piece of Python."""
     path = folder / name

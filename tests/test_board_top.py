@@ -1,9 +1,11 @@
 # amaranth: UnusedElaboratable=no
 """What surrounds the accelerator on a board."""
 
+import dataclasses
+
 import pytest
 from amaranth.sim import Simulator
-from board_support import MHZ, Loopback
+from board_support import MHZ, Flashed, Loopback
 
 from prunus.boards.registry import BOARDS
 from prunus.boards.top import BoardTop, PowerOnReset
@@ -17,6 +19,9 @@ def test_top_refuses():
         BoardTop(BOARDS["ulx3s-12f"], Loopback(), clock_hz=3_125_000)
     with pytest.raises(TypeError, match=r"^core must have host_i, host_o, ready, failed, not Bank"):
         BoardTop(BOARDS["ulx3s-12f"], Bank(width=8, depth=2))
+    board = dataclasses.replace(BOARDS["icebreaker"], image_offset=None)
+    with pytest.raises(ValueError, match=r"^icebreaker has no flash that an image could be read"):
+        BoardTop(board, Flashed())
 
 
 @pytest.mark.parametrize("cycles", [1, 2, 7, 8, 9, 360])

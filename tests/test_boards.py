@@ -4,7 +4,7 @@
 import re
 
 import pytest
-from board_support import MHZ, Loopback
+from board_support import MHZ, Flashed, Loopback
 
 from prunus.boards.build import plan
 from prunus.boards.registry import BOARDS, find_board
@@ -34,6 +34,19 @@ def test_plan(name):
         assert 'LOCATE COMP "uart_0__rx__io" SITE "M1";' in pins
         assert 'LOCATE COMP "wifi_gpio0_0__io" SITE "L2";' in pins
     assert plan(board, Loopback()) == made  # else nothing would ever be found in the cache
+
+
+@pytest.mark.parametrize("name", [name for name in BOARDS if BOARDS[name].image_offset])
+def test_flash_pins(name):
+    board = BOARDS[name]
+    assert board.image_offset % (1 << 16) == 0  # flashes are erased by blocks
+    made = plan(board, Flashed())
+    pins = next(text for file, text in made.files.items() if file.endswith((".lpf", ".pcf")))
+    lines = {"cs", "copi", "cipo"} | ({"clk"} if board.family == "ice40" else set())
+    assert lines <= set(re.findall(r"image_flash_0__(\w+?)__io", pins))
+    assert ("USRMCLK" in made.files["top.il"]) == (board.family == "ecp5")
+    if name == "icebreaker":
+        assert "set_io image_flash_0__clk__io 15" in pins
 
 
 @pytest.mark.parametrize("name", ["icebreaker", "ulx3s-25f"])

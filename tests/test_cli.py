@@ -397,6 +397,9 @@ def test_build_refuses(run, folder, tmp_path):
     refused(run, 2, "did you mean icebreaker?", *arguments, "icebraker")
     refused(run, 2, "seeds must be positive, not 0", *arguments, "icebreaker", "--seeds", "0")
     refused(run, 2, "clock must be 1 to 400 MHz", *arguments, "icebreaker", "--clock", "0")
+    image = (*arguments, "icebreaker", "--image")
+    refused(run, 2, "image must be one of rom, flash, host, not 'x'", *image, "x")
+    refused(run, 2, "--image and --rom exclude each other", *image, "rom", "--no-rom")
     assert not (tmp_path / "v").exists()
 
 

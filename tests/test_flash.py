@@ -8,13 +8,14 @@ from board_support import script
 from prunus.boards import flash
 from prunus.boards.build import BuildError
 from prunus.boards.registry import BOARDS
+from prunus.boards.result import BuildResult, add_image
 
 
-def finished(folder, board):
+def finished(folder, board, **image):
     fields = {"board": board, "clock_mhz": 24.0, "fmax_mhz": 30.0, "timing_met": True, "baud": 1,
               "seed": 1, "resources": {}, "critical_path": None, "bitstream": "top.x",
               "logs": {}, "tools": {}}  # fmt: skip
-    (folder / "result.json").write_text(json.dumps(fields))
+    (folder / "result.json").write_text(json.dumps(fields | image))
     return folder
 
 
@@ -24,17 +25,36 @@ def test_flash_commands(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(programs))
     bitstream = str(tmp_path / "top.x")
     finished(tmp_path, "ulx3s-85f")
-    assert flash.command(tmp_path) == ["openFPGALoader", "-b", "ulx3s", "-m", bitstream]
-    assert flash.command(tmp_path, keep=True)[3] == "-f"
+    assert flash.commands(tmp_path) == [["openFPGALoader", "-b", "ulx3s", "-m", bitstream]]
+    assert flash.commands(tmp_path, keep=True)[0][3] == "-f"
     with pytest.raises(BuildError, match=r"was built for ulx3s-85f, not for icebreaker$"):
-        flash.command(tmp_path, BOARDS["icebreaker"])
+        flash.commands(tmp_path, BOARDS["icebreaker"])
     finished(tmp_path, "icebreaker")
     loader = ["openFPGALoader", "-b", "ice40_generic", "-f", bitstream]
-    assert flash.flash(tmp_path, BOARDS["icebreaker"], dry_run=True) == loader
+    assert flash.flash(tmp_path, BOARDS["icebreaker"], dry_run=True) == [loader]
     with pytest.raises(BuildError, match=r"^openFPGALoader is missing: install "):
         flash.flash(tmp_path)
     script(programs, "iceprog", "sys.exit(0 if sys.argv[1].endswith('top.x') else 1)")
-    assert flash.flash(tmp_path) == ["iceprog", bitstream]
+    assert flash.flash(tmp_path) == [["iceprog", bitstream]]
     script(programs, "openFPGALoader", "sys.exit(3)")
     with pytest.raises(BuildError, match=r"^openFPGALoader failed with exit status 3$"):
         flash.flash(tmp_path)
+
+
+def test_an_image_goes_first(tmp_path, monkeypatch):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    monkeypatch.setenv("PATH", str(programs))
+    bitstream, image = str(tmp_path / "top.x"), str(tmp_path / "image.bin")
+    finished(tmp_path, "ulx3s-85f")
+    result = add_image(tmp_path, b"image", 2 << 20)
+    assert result.image.read_bytes() == b"image" and result.image_offset == 2 << 20
+    assert BuildResult.load(tmp_path) == result
+    loader = ["openFPGALoader", "-b", "ulx3s"]
+    expected = [[*loader, "-f", "-o", "2097152", image], [*loader, "-m", bitstream]]
+    assert flash.flash(tmp_path, dry_run=True) == expected
+    finished(tmp_path, "icebreaker", image="image.bin", image_offset=1 << 20)
+    ran = tmp_path / "ran"
+    script(programs, "iceprog", f"open({str(ran)!r}, 'a').write(' '.join(sys.argv[1:]) + '|')")
+    flash.flash(tmp_path)
+    assert ran.read_text() == f"-o 1048576 {image}|{bitstream}|"

@@ -169,10 +169,12 @@ def _folder(path: Path) -> Path:
     help="Placements to try, at most, until one meets the clock; 4.",
 )
 @click.option(
-    "--rom/--no-rom",
-    default=None,
-    help="Put the image into block RAM, or let the host load it; by default, whether it fits.",
+    "--image",
+    metavar="PLACE",
+    help="Where the ROM image is: rom (block RAM), flash (that of the bitstream), or host, which "
+    "loads it; by default block RAM where it fits, else flash where there is one.",
 )
+@click.option("--rom/--no-rom", default=None, help="The same as --image rom, --image host.")
 @click.option("--tools", default="auto", metavar="KIND", help="auto (the default), native, wheel.")
 @json_option
 def build_command(
@@ -181,6 +183,7 @@ def build_command(
     output: Path,
     clock: float | None,
     seeds: int,
+    image: str | None,
     rom: bool | None,
     tools: str,
     as_json: bool,
@@ -188,6 +191,10 @@ def build_command(
     """Make a bitstream of BUILD for a board, with the routed clock and the use of the part."""
     from prunus.boards.registry import find_board
 
+    if rom is not None:
+        if image is not None:
+            raise click.UsageError("--image and --rom exclude each other; give one of them")
+        image = "rom" if rom else "host"
     board = find_board(board_name)
     with progress() as report:
         report("reading the build", 0, 0)
@@ -201,7 +208,7 @@ def build_command(
             _folder(output),
             clock_mhz=clock,
             seeds=seeds,
-            rom=rom,
+            image=image,
             tools=tools,
             progress=lambda stage, note: report(f"{stage}, {note}" if note else stage, 0, 0),
         )
@@ -231,24 +238,27 @@ def _draw_bitstream(console: Console, result: "BuildResult") -> None:
     if path is not None:
         console.print(f"Slowest path: {escape(str(path))}")
     console.print(escape(str(result.bitstream)))
+    if result.image is not None:
+        console.print(f"{escape(str(result.image))}, for the flash at 0x{result.image_offset:x}")
 
 
 @click.command("flash")
 @click.argument("folder", type=FILE, metavar="DIR")
 @click.option("--keep", is_flag=True, help="Write the flash, so that it survives power-off.")
-@click.option("--dry-run", is_flag=True, help="Only say which command would run.")
+@click.option("--dry-run", is_flag=True, help="Only say which commands would run.")
 @json_option
 def flash_command(folder: Path, keep: bool, dry_run: bool, as_json: bool) -> None:
-    """Program the board that the bitstream in DIR was built for."""
+    """Program the board that the bitstream in DIR was built for, and its image's flash."""
     from prunus.boards.flash import flash
 
     with _only_on_stderr(as_json):
-        command = flash(folder, keep=keep, dry_run=dry_run)
-    show(
-        {"command": command, "programmed": not dry_run},
-        as_json,
-        lambda console: console.print(escape(shlex.join(command)), soft_wrap=True),
-    )
+        commands = flash(folder, keep=keep, dry_run=dry_run)
+
+    def draw(console: Console) -> None:
+        for command in commands:
+            console.print(escape(shlex.join(command)), soft_wrap=True)
+
+    show({"commands": commands, "programmed": not dry_run}, as_json, draw)
 
 
 @contextlib.contextmanager

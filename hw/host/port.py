@@ -23,6 +23,7 @@ class HostPort(wiring.Component):
     A request takes about 20 cycles, then two for each byte of ``LOAD``, one for each of ``INPUT``,
     and three or nine for each byte of the reply. While the network runs, ``HELLO`` and ``STATUS``
     are answered; every other request waits for the end of the run, and ``RUN`` is answered before.
+    With ``has_image`` the state after reset is LOADING.
 
     Members
     -------
@@ -39,13 +40,14 @@ class HostPort(wiring.Component):
         Ports of the activation memory, as :class:`prunus.hw.activations.Activations` has them.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, *, has_image: bool = False):
         if config.frame_bytes < config.lanes + OFFSET_BYTES:
             raise ValueError(
                 f"frame_bytes must be at least lanes + {OFFSET_BYTES} "
                 f"({config.lanes + OFFSET_BYTES}), not {config.frame_bytes!r}"
             )
         self.config = config
+        self.has_image = has_image
         super().__init__({
             "i": In(stream.Signature(8)),
             "o": Out(stream.Signature(8)),
@@ -82,7 +84,7 @@ class HostPort(wiring.Component):
         wiring.connect(m, framer.o, wiring.flipped(self.o))
 
         # What is going on.
-        loading = Signal()
+        loading = Signal(init=self.has_image)
         running = Signal()
         starting = Signal(range(_START_CYCLES + 1))
         state = Signal(State)
