@@ -45,6 +45,7 @@ class Device:
         self.expected = 0
         self.runs = 0
         self.last = None  # (op, tag) of a request that must not be done twice
+        self.fed = False  # an input was begun since the image came
 
     # What loader, engines and memory do.
 
@@ -99,7 +100,7 @@ class Device:
         match request.op:
             case Op.HELLO | Op.STATUS | Op.RUN:
                 good = len(request.payload) == 0
-            case Op.LOAD | Op.INPUT:
+            case Op.LOAD | Op.INPUT | Op.INFER:
                 good = len(request.payload) > 3
             case Op.OUTPUT:
                 good = len(request.payload) == 5
@@ -107,7 +108,10 @@ class Device:
                 return Status.UNKNOWN_OP, b""
         if not good:
             return Status.LENGTH, b""
-        if request.op in (Op.RUN, Op.INPUT, Op.OUTPUT) and not self.load_done:
+        if request.op in (Op.RUN, Op.INPUT, Op.INFER, Op.OUTPUT) and not self.load_done:
+            return Status.STATE, b""
+        ran = self.last is not None and self.last[0] == Op.RUN
+        if (request.op == Op.RUN and not self.fed) or (request.op == Op.OUTPUT and not ran):
             return Status.STATE, b""
         offset = int.from_bytes(request.payload[:3], "big")
         data = request.payload[3:]
@@ -120,17 +124,31 @@ class Device:
                 return self._load(offset, data, (Op.LOAD, request.tag))
             case Op.INPUT:
                 return self._input(offset, data), b""
+            case Op.INFER:
+                if (Op.RUN, request.tag) != self.last:
+                    status = self._input(offset, data)
+                    if status == Status.OK and not self.fed:
+                        status = Status.STATE
+                    if status != Status.OK:
+                        return status, b""
+                return Status.OK, self._run(request.tag) + self.output(0, self.output_bytes)
             case Op.OUTPUT:
                 count = int.from_bytes(data, "big")
                 if not 0 < count <= self.config.frame_bytes or offset + count > self.output_bytes:
                     return Status.RANGE, b""
-                start = self.output_base * self.config.act_word + offset
-                return Status.OK, bytes(self.memory[start : start + count])
+                return Status.OK, self.output(offset, count)
             case _:
-                if (Op.RUN, request.tag) != self.last:
-                    self.last = (Op.RUN, request.tag)
-                    self.run()
-                return Status.OK, self.cycles.to_bytes(4, "big")
+                return Status.OK, self._run(request.tag)
+
+    def output(self, offset: int, count: int) -> bytes:
+        start = self.output_base * self.config.act_word + offset
+        return bytes(self.memory[start : start + count])
+
+    def _run(self, tag: int) -> bytes:
+        if (Op.RUN, tag) != self.last:
+            self.last = (Op.RUN, tag)
+            self.run()
+        return self.cycles.to_bytes(4, "big")
 
     def hello(self) -> Hello:
         return Hello(
@@ -146,6 +164,7 @@ class Device:
         if offset == 0:
             self.image.clear()
             self.expected = 0
+            self.fed = False
         if offset == self.expected:
             self.loading = True
             self.last = request
@@ -164,6 +183,7 @@ class Device:
             return Status.LENGTH
         if self.last and self.last[0] == Op.RUN:
             self.last = None
+        self.fed |= offset == 0
         start = self.input_base * self.config.act_word + offset
         data += bytes(-len(data) % lanes)
         self.memory[start : start + len(data)] = data

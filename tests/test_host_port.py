@@ -149,6 +149,10 @@ SESSION = [
     (Op.OUTPUT, span(0, 13)),
     (Op.OUTPUT, span(12, 1)),
     (Op.OUTPUT, span(3, 9)),
+    (Op.INPUT, offset(0) + bytes(range(10))),
+    (Op.INFER, offset(10) + bytes(range(0x74, 0x7F))),
+    (Op.OUTPUT, span(0, 13)),
+    (Op.INFER, offset(0) + bytes(range(21))),
 ]
 
 
@@ -178,6 +182,8 @@ def test_session_with_other_sizes(changes):
         (Op.INPUT, offset(step) + vector[step:]),
         (Op.RUN, b""),
         *((Op.OUTPUT, span(n, 13 - n)) for n in range(13)),
+        (Op.INPUT, offset(0) + vector[:step]),
+        (Op.INFER, offset(step) + vector[step:]),
     ]
     Bench(config, stalls=0.2).exchange(script(*session))
 
@@ -202,7 +208,7 @@ def test_vectors_fill_the_memory():
     "request_, status",
     [
         ((0x00, b""), Status.UNKNOWN_OP),
-        ((0x07, b""), Status.UNKNOWN_OP),
+        ((0x08, b""), Status.UNKNOWN_OP),
         ((0x81, b""), Status.UNKNOWN_OP),
         ((0x42, bytes(32)), Status.UNKNOWN_OP),
         ((Op.HELLO, b"x"), Status.LENGTH),
@@ -213,6 +219,9 @@ def test_vectors_fill_the_memory():
         ((Op.INPUT, offset(0)), Status.LENGTH),
         ((Op.INPUT, offset(0) + b"\1"), Status.LENGTH),
         ((Op.INPUT, offset(18) + b"\1"), Status.LENGTH),
+        ((Op.INFER, offset(0)), Status.LENGTH),
+        ((Op.INFER, offset(0) + b"\1"), Status.LENGTH),
+        ((Op.INFER, offset(20) + b"\1\2"), Status.RANGE),
         ((Op.OUTPUT, bytes(4)), Status.LENGTH),
         ((Op.OUTPUT, bytes(6)), Status.LENGTH),
         ((Op.INPUT, offset(1) + b"\1\2"), Status.RANGE),
@@ -234,20 +243,28 @@ def test_vectors_fill_the_memory():
 def test_refusals(request_, status):
     op, payload = request_
     bench = Bench(small_config(), seed=2, stalls=0.2)
-    bench.exchange(script(*load(), (op, payload, 99), (Op.INPUT, offset(20) + b"\5")))
+    ran = (Op.INFER, offset(0) + bytes(21)), (Op.OUTPUT, span(0, 1))  # which waits for its end
+    bench.exchange(script(*load(), *ran, (op, payload, 99), (Op.INPUT, offset(20) + b"\5")))
     assert Reply(op & 0x7F, 99, status).frame() in bench.replies
     # What was refused changed nothing.
-    assert bench.replies.endswith(Reply(Op.INPUT, 3).frame())
+    assert bench.replies.endswith(Reply(Op.INPUT, 5).frame())
 
 
 def test_a_full_frame_of_output_and_one_byte_more():
     bench = Bench(small_config(), outputs=(0, 100))
-    bench.exchange(script(*load(), (Op.OUTPUT, span(60, 32)), (Op.OUTPUT, span(60, 33), 9)))
+    infer = (Op.INFER, offset(0) + bytes(21))  # the reply to which may be longer than a frame
+    bench.exchange(script(*load(), infer, (Op.OUTPUT, span(60, 32)), (Op.OUTPUT, span(60, 33), 9)))
     assert bench.replies.endswith(Reply(Op.OUTPUT, 9, Status.RANGE).frame())
 
 
 @pytest.mark.parametrize(
-    "request_", [(Op.RUN, b""), (Op.INPUT, offset(0) + b"\1\2"), (Op.OUTPUT, span(0, 1))]
+    "request_",
+    [
+        (Op.RUN, b""),
+        (Op.INPUT, offset(0) + b"\1\2"),
+        (Op.OUTPUT, span(0, 1)),
+        (Op.INFER, offset(0) + b"\1\2"),
+    ],
 )
 def test_needs_an_image(request_):
     op, payload = request_
@@ -265,6 +282,67 @@ def test_needs_an_image(request_):
         assert Reply(op, tag, Status.STATE).frame() in bench.replies
     failed = Reply(Op.STATUS, 5, 0, Health(state=State.FAILED, load_error=5, dropped=0).pack())
     assert failed.frame() in bench.replies
+
+
+def test_runs_need_an_input_and_outputs_a_run():
+    """What a reset, or another image, took away is not made up."""
+    rest = (Op.INFER, offset(16) + bytes(5))
+    session = [
+        *load(),
+        (Op.RUN, b"", 0x40),
+        (Op.OUTPUT, span(0, 1), 0x41),
+        (Op.INPUT, offset(16) + bytes(5)),
+        (Op.RUN, b"", 0x42),
+        (*rest, 0x43),
+        (Op.INPUT, offset(0) + bytes(16)),
+        (Op.OUTPUT, span(0, 1), 0x44),
+        (*rest, 0x20),
+        (Op.OUTPUT, span(0, 1), 0x21),
+        (Op.INPUT, offset(0) + bytes(16)),
+        (Op.OUTPUT, span(0, 1), 0x45),
+        (Op.RUN, b"", 0x22),
+        *load(),
+        (Op.OUTPUT, span(0, 1), 0x46),
+        (Op.RUN, b"", 0x47),
+    ]
+    bench = Bench(small_config(), stalls=0.1)
+    bench.exchange(script(*session))
+    for tag in range(0x40, 0x48):
+        op = bench.replies[bench.replies.index(bytes((tag, Status.STATE))) - 1] & 0x7F
+        assert Reply(op, tag, Status.STATE).frame() in bench.replies
+    assert bench.device.runs == 2
+
+
+def test_an_infer_is_not_repeated_for_the_same_tag():
+    infer = (Op.INFER, offset(0) + bytes(range(21)))
+    session = [*load(), (*infer, 7), (*infer, 7), (Op.RUN, b"", 7), (*infer, 8), (*infer, 7)]
+    bench = Bench(small_config())
+    bench.exchange(script(*session))
+    assert bench.device.runs == 3
+
+
+def test_the_next_request_is_received_while_one_is_answered():
+    """As far as its end: a reply that nobody takes holds up nothing but what follows it."""
+    dut = HostPort(small_config())
+    first, second = (script((op, offset(0) + bytes(21))) for op in (Op.INFER, Op.INPUT))
+    raw = first + second + second
+    taken = 0
+
+    async def testbench(ctx):
+        nonlocal taken
+        ctx.set(dut.load_done, 1)
+        ctx.set(dut.network, {"input_base": 0, "input_bytes": 21, "output_bytes": 9})
+        ctx.set(dut.i.valid, 1)
+        for _ in range(300):
+            ctx.set(dut.i.payload, raw[taken])
+            _, _, ready = await ctx.tick().sample(dut.i.ready)
+            taken += ready
+
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    sim.add_testbench(testbench)
+    sim.run()
+    assert taken == len(first + second)
 
 
 def test_load_chunks_come_again():
@@ -291,7 +369,10 @@ def test_a_chunk_comes_again_only_by_its_tag():
     first, second = load()
     bench = Bench(small_config())
     bench.exchange(
-        script(first, (*second, 7), (*second, 8), (*second, 7), (Op.RUN, b"", 9), (*second, 9))
+        script(
+            *(first, (*second, 7), (*second, 8), (*second, 7)),
+            *((Op.INPUT, offset(0) + bytes(21)), (Op.RUN, b"", 9), (*second, 9)),
+        )
     )
     assert Reply(Op.LOAD, 9, Status.ORDER).frame() in bench.replies
     assert Reply(Op.LOAD, 8, Status.ORDER).frame() in bench.replies
@@ -327,9 +408,11 @@ def test_a_run_is_not_repeated_for_the_same_tag():
         (Op.RUN, b"", 8),
         (Op.OUTPUT, span(0, 13)),
         *load(),
+        (Op.INPUT, offset(0) + bytes(range(20))),
         (Op.RUN, b"", 8),
         load()[0],
         (*load()[1], 8),
+        (Op.INPUT, offset(0) + bytes(range(20))),
         (Op.RUN, b"", 8),
     ]
     bench = Bench(small_config(), stalls=0.1)

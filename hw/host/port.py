@@ -20,10 +20,11 @@ _START_CYCLES = 3  # after `start` in which `busy` need not be high yet
 class HostPort(wiring.Component):
     """Carries out one request after the other and answers each; docs/host-link.md is its contract.
 
-    A request takes about 20 cycles, then two for each byte of ``LOAD``, one for each of ``INPUT``,
-    and three or nine for each byte of the reply. While the network runs, ``HELLO`` and ``STATUS``
-    are answered; every other request waits for the end of the run, and ``RUN`` is answered before.
-    With ``has_image`` the state after reset is LOADING.
+    A request takes about 20 cycles, then two for each byte of ``LOAD``, one for each of ``INPUT``
+    and ``INFER``, and from then on the next one is received. A byte of the reply takes three or nine.
+    While the network runs, ``HELLO`` and ``STATUS`` are answered; every other request waits for
+    the end of the run, and ``RUN`` or ``INFER`` is answered before. With ``has_image`` the state
+    after reset is LOADING.
 
     Members
     -------
@@ -97,15 +98,21 @@ class HostPort(wiring.Component):
         with m.Elif(loading):
             m.d.comb += state.eq(State.LOADING)
 
-        # The reply belongs to the request, or to the run that ended.
+        # The reply belongs to the request, or to the run that ended. While it is sent, the next
+        # request may already come, but for replies that say how many were dropped.
         of_run = Signal()
+        held = Signal()
+        op = Signal(8, reset_less=True)
+        tag = Signal(8, reset_less=True)
         status = Signal(Status)
-        # What must not be done twice: RUN, whose input may be gone, and a chunk of an image. A
+        # What must not be done twice: a run, whose input may be gone, and a chunk of an image. A
         # request with the tag of the last one comes again because its reply was lost.
         last_tag = Signal(8, reset_less=True)
-        last_run = Signal()
+        last_run = Signal()  # also: the outputs are there
+        last_infer = Signal(reset_less=True)
         last_load = Signal()
         again = Signal(reset_less=True)
+        fed = Signal()  # an input was begun since the image came
         m.d.sync += again.eq(last_tag == request.tag)
 
         word_bits = len(self.w_addr)
@@ -113,8 +120,8 @@ class HostPort(wiring.Component):
         lane_bits = (config.lanes - 1).bit_length()
         size_bits = word_bits + byte_bits + 1  # sizes of vectors in activation memory
         m.d.comb += [
-            reply.op.eq(Mux(of_run, Op.RUN, request.op)),
-            reply.tag.eq(Mux(of_run, last_tag, request.tag)),
+            reply.op.eq(op),
+            reply.tag.eq(tag),
             reply.status.eq(status),
             reply.state.eq(state),
             reply.load_error.eq(self.load_error),
@@ -126,12 +133,14 @@ class HostPort(wiring.Component):
             reply.cycles.eq(self.cycles),
         ]
 
+        is_input = (op == Op.INPUT) | (op == Op.INFER)
         # `amount` bytes from `offset` on are meant, `room` is from there to the end of the vector.
         # While data goes to or from activation memory, `offset` is the place of the next byte, and
         # `count` the bytes left to read.
         field = Signal(range(OUTPUT_BYTES + 1))
         offset = Signal(24, reset_less=True)
-        count = Signal(16, reset_less=True)
+        count = Signal(max(16, size_bits), reset_less=True)
+        count_bits = max(bits_for(config.frame_bytes), size_bits)
         amount = Signal(16, reset_less=True)
         expected = Signal(24)  # offset of the next LOAD
         size = Signal(size_bits, reset_less=True)
@@ -139,7 +148,7 @@ class HostPort(wiring.Component):
         room = Signal(signed(size_bits + 1), reset_less=True)
         beyond = Signal(reset_less=True)
         in_order = Signal(reset_less=True)
-        with m.If(request.op == Op.OUTPUT):
+        with m.If(of_run | (op == Op.OUTPUT)):
             m.d.sync += [
                 amount.eq(count),
                 size.eq(self.network.output_bytes),
@@ -200,14 +209,14 @@ class HostPort(wiring.Component):
         bytes_read = [word[n : n + 8] for n in range(0, len(word), 8)]
         m.d.sync += [
             reply.body.eq(select(bytes_read, offset[:byte_bits])),
-            reply.body_last.eq(count[: bits_for(config.frame_bytes)] == 1),
+            reply.body_last.eq(count[:count_bits] == 1),
         ]
         fetched_word = Signal(3)
         m.d.sync += [fetched_word.eq(Cat(reply.fetch, fetched_word)), moved.eq(fetched_word[-1])]
         with m.If(moved):
             m.d.sync += [
                 offset[: size_bits - 1].eq(offset[: size_bits - 1] + 1),
-                count.eq(count[: bits_for(config.frame_bytes)] - 1),
+                count.eq(count[:count_bits] - 1),
             ]
 
         m.d.sync += [self.start.eq(0), self.restart.eq(0)]
@@ -215,40 +224,50 @@ class HostPort(wiring.Component):
             m.d.sync += starting.eq(starting - 1)
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [of_run.eq(0), status.eq(Status.OK), field.eq(0)]
+                m.d.sync += [of_run.eq(0), held.eq(0), status.eq(Status.OK), field.eq(0)]
                 with m.If(running & (starting == 0) & ~self.busy):
-                    m.d.sync += [running.eq(0), of_run.eq(1)]
-                    m.next = "REPLY"
+                    m.d.sync += running.eq(0)
+                    m.d.sync += [op.eq(Mux(last_infer, Op.INFER, Op.RUN)), tag.eq(last_tag)]
+                    m.next = "RESULT"
                 with m.Elif(request.frame):
                     with m.If(~running | (request.op == Op.HELLO) | (request.op == Op.STATUS)):
+                        m.d.sync += [op.eq(request.op), tag.eq(request.tag)]
                         m.next = "DISPATCH"
 
             with m.State("DISPATCH"):
-                m.next = "REPLY"
+                m.next = "RELEASE"
                 wrong_length = Signal()
-                needs_ready = Signal()
+                wrong_state = Signal()
                 understood = Signal()
-                with m.Switch(request.op):
+                is_run = (op == Op.RUN) | (op == Op.INFER)
+                with m.Switch(op):
                     with m.Case(Op.HELLO, Op.STATUS, Op.RUN):
                         m.d.comb += wrong_length.eq(request.left != 0)
-                    with m.Case(Op.LOAD, Op.INPUT):
+                    with m.Case(Op.LOAD, Op.INPUT, Op.INFER):
                         m.d.comb += wrong_length.eq(request.left <= OFFSET_BYTES)
                     with m.Case(Op.OUTPUT):
                         m.d.comb += wrong_length.eq(request.left != OUTPUT_BYTES)
-                with m.Switch(request.op):
-                    with m.Case(Op.RUN, Op.INPUT, Op.OUTPUT):
-                        m.d.comb += [needs_ready.eq(1), understood.eq(1)]
-                    with m.Case(Op.HELLO, Op.STATUS, Op.LOAD):
+                with m.Switch(op):
+                    with m.Case(Op.RUN):
+                        m.d.comb += wrong_state.eq(~self.load_done | ~fed)
+                    with m.Case(Op.INPUT, Op.INFER):
+                        m.d.comb += wrong_state.eq(~self.load_done)
+                    with m.Case(Op.OUTPUT):
+                        m.d.comb += wrong_state.eq(~self.load_done | ~last_run)
+                with m.Switch(op):
+                    with m.Case(*Op):
                         m.d.comb += understood.eq(1)
                 with m.If(~understood):
                     m.d.sync += status.eq(Status.UNKNOWN_OP)
                 with m.Elif(wrong_length):
                     m.d.sync += status.eq(Status.LENGTH)
-                with m.Elif(needs_ready & ~self.load_done):
+                with m.Elif(wrong_state):
                     m.d.sync += status.eq(Status.STATE)
-                with m.Elif(request.op == Op.RUN):
-                    with m.If(~(last_run & again)):
-                        m.next = "RUN"
+                with m.Elif(is_run & last_run & again):
+                    m.d.comb += request.done.eq(1)
+                    m.next = "RESULT"
+                with m.Elif(op == Op.RUN):
+                    m.next = "RUN"
                 with m.Elif(request.left != 0):
                     m.next = "READ"
 
@@ -259,8 +278,9 @@ class HostPort(wiring.Component):
                     starting.eq(_START_CYCLES),
                     running.eq(1),
                     last_run.eq(1),
+                    last_infer.eq(op == Op.INFER),
                     last_load.eq(0),
-                    last_tag.eq(request.tag),
+                    last_tag.eq(tag),
                 ]
                 m.next = "IDLE"
 
@@ -272,45 +292,42 @@ class HostPort(wiring.Component):
                 m.next = "FIELD"
             with m.State("FIELD"):
                 m.next = "READ"
-                m.d.sync += count.eq(Cat(request.data, count))
+                m.d.sync += count.eq(Cat(request.data, count[:8]))
                 with m.If(field <= OFFSET_BYTES):
                     m.d.sync += offset.eq(Cat(request.data, offset))
-                with m.If(
-                    ((field == OFFSET_BYTES) & (request.op != Op.OUTPUT)) | (field == OUTPUT_BYTES)
-                ):
+                with m.If(((field == OFFSET_BYTES) & (op != Op.OUTPUT)) | (field == OUTPUT_BYTES)):
                     m.next = "RESTART"
             with m.State("RESTART"):
-                with m.If((request.op == Op.LOAD) & (offset == 0)):
-                    m.d.sync += [self.restart.eq(1), expected.eq(0)]
+                with m.If((op == Op.LOAD) & (offset == 0)):
+                    m.d.sync += [self.restart.eq(1), expected.eq(0), fed.eq(0)]
                 m.next = "LIMITS"
             with m.State("LIMITS"):
                 m.next = "CHECK"
             with m.State("CHECK"):
-                m.next = "REPLY"
-                with m.Switch(request.op):
-                    with m.Case(Op.LOAD):
-                        with m.If(in_order):
-                            m.d.sync += [
-                                expected.eq(expected + request.left),
-                                loading.eq(1),
-                                last_run.eq(0),
-                                last_load.eq(1),
-                                last_tag.eq(request.tag),
-                            ]
-                            m.next = "LOAD"
-                        with m.Elif(~(last_load & again)):
-                            m.d.sync += status.eq(Status.ORDER)
-                    with m.Case(Op.INPUT):
-                        with m.If(beyond | offset[:lane_bits].any()):
-                            m.d.sync += status.eq(Status.RANGE)
-                        with m.Elif(amount[:lane_bits].any() & (room != amount)):
-                            m.d.sync += status.eq(Status.LENGTH)
-                        with m.Else():
-                            m.d.sync += last_run.eq(0)
-                            m.next = "INPUT"
-                    with m.Case(Op.OUTPUT):
-                        with m.If(beyond | (count == 0) | (count > config.frame_bytes)):
-                            m.d.sync += status.eq(Status.RANGE)
+                m.next = "RELEASE"
+                with m.If(op == Op.LOAD):
+                    with m.If(in_order):
+                        m.d.sync += [
+                            expected.eq(expected + request.left),
+                            loading.eq(1),
+                            last_run.eq(0),
+                            last_load.eq(1),
+                            last_tag.eq(tag),
+                        ]
+                        m.next = "LOAD"
+                    with m.Elif(~(last_load & again)):
+                        m.d.sync += status.eq(Status.ORDER)
+                with m.Elif(is_input):
+                    with m.If(beyond | offset[:lane_bits].any()):
+                        m.d.sync += status.eq(Status.RANGE)
+                    with m.Elif(amount[:lane_bits].any() & (room != amount)):
+                        m.d.sync += status.eq(Status.LENGTH)
+                    with m.Else():
+                        m.d.sync += [last_run.eq(0), fed.eq(fed | (offset == 0))]
+                        m.next = "INPUT"
+                with m.Else():
+                    with m.If(beyond | (count == 0) | (count > config.frame_bytes)):
+                        m.d.sync += status.eq(Status.RANGE)
 
             with m.State("LOAD"):
                 m.d.comb += [
@@ -320,7 +337,7 @@ class HostPort(wiring.Component):
                 m.d.sync += fetched.eq(asked | (fetched & ~image_free))
                 m.d.sync += image_valid.eq(fetched | ~image_free)
                 with m.If((request.left == 0) & ~asked & ~fetched & image_free):
-                    m.next = "REPLY"
+                    m.next = "RELEASE"
 
             with m.State("INPUT"):
                 m.d.comb += request.read.eq(request.left != 0)
@@ -331,12 +348,27 @@ class HostPort(wiring.Component):
                 with m.Elif((request.left == 0) & ~asked & ~moved):
                     with m.If(offset[:lane_bits].any()):
                         m.d.comb += group_shift.eq(1)  # a group is filled up with zeros
+                    with m.Elif(op == Op.INPUT):
+                        m.next = "RELEASE"
+                    with m.Elif(fed):
+                        m.next = "RUN"
                     with m.Else():
-                        m.next = "REPLY"
+                        m.d.sync += status.eq(Status.STATE)
+                        m.next = "RELEASE"
 
+            with m.State("RESULT"):
+                m.d.sync += [of_run.eq(1), offset.eq(0), count.eq(self.network.output_bytes)]
+                m.next = "REPLY"
+            with m.State("RELEASE"):
+                with m.Switch(op):
+                    with m.Case(Op.HELLO, Op.LOAD, Op.STATUS):
+                        m.d.sync += held.eq(1)
+                    with m.Default():
+                        m.d.comb += request.done.eq(1)
+                m.next = "REPLY"
             with m.State("REPLY"):
                 m.d.comb += reply.go.eq(1)
                 with m.If(reply.done):
-                    m.d.comb += request.done.eq(~of_run)
+                    m.d.comb += request.done.eq(held)
                     m.next = "IDLE"
         return m

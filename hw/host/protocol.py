@@ -37,13 +37,13 @@ __all__ = [
     "output_requests",
 ]
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 REPLY = 0x80  # set in the op of a reply
 REQUEST_HEADER = 2  # op, tag
 REPLY_HEADER = 3  # op, tag, status
-OFFSET_BYTES = 3  # LOAD and INPUT: offset 24 | data
+OFFSET_BYTES = 3  # LOAD, INPUT and INFER: offset 24 | data
 OUTPUT_BYTES = 5  # OUTPUT: offset 24 | count 16
-CYCLES_BYTES = 4  # reply to RUN: cycles 32
+CYCLES_BYTES = 4  # reply to RUN and INFER: cycles 32, and to INFER | data
 
 
 class Op(IntEnum):
@@ -55,6 +55,7 @@ class Op(IntEnum):
     RUN = 4
     OUTPUT = 5
     STATUS = 6
+    INFER = 7
 
 
 class Status(IntEnum):
@@ -210,7 +211,7 @@ def load_requests(image: bytes, frame_bytes: int) -> Iterator[bytes]:
 
 
 def input_requests(vector: bytes, *, frame_bytes: int, lanes: int) -> Iterator[bytes]:
-    """Payloads of the ``INPUT`` requests that carry one input vector."""
+    """Payloads of the ``INPUT`` requests, or the last of ``INFER``, that carry an input vector."""
     room = (frame_bytes - OFFSET_BYTES) // lanes * lanes
     if not room:
         raise ValueError(f"frame_bytes must be at least {lanes + OFFSET_BYTES}, not {frame_bytes}")

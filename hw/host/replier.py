@@ -18,11 +18,11 @@ from .protocol import (
 
 __all__ = ["Replier"]
 
-_CYCLES = REPLY_HEADER  # where the payload of RUN starts in the table of bytes,
+_CYCLES = REPLY_HEADER  # where the payload of RUN and INFER starts in the table of bytes,
 _HELLO = _CYCLES + CYCLES_BYTES  # that of HELLO,
 _END = _HELLO + sum(size for _, size in HELLO_LAYOUT)
 _STATUS = _END - sum(size for _, size in STATUS_LAYOUT)  # that of STATUS and LOAD, its last part,
-_BODY = _END  # and the byte fetched for OUTPUT
+_BODY = _END  # and the byte fetched for OUTPUT and INFER
 _PART = 4  # bytes of the table that are chosen from in a cycle
 
 
@@ -39,7 +39,7 @@ class Replier(wiring.Component):
     cycles : In
         What payloads are made of.
     fetch, body, body_last : Out(1), In(8), In(1)
-        Data of an ``OUTPUT`` reply: it is taken five cycles after ``fetch``.
+        Data of an ``OUTPUT`` or ``INFER`` reply: it is taken five cycles after ``fetch``.
     o : Out(stream)
         Bytes for the framer.
     """
@@ -88,7 +88,9 @@ class Replier(wiring.Component):
                 with m.Switch(index):
                     with m.Case(REPLY_HEADER - 1):
                         m.d.sync += last.eq((self.status != Status.OK) | (self.op == Op.INPUT))
-                    with m.Case(_HELLO - 1, _END - 1):
+                    with m.Case(_HELLO - 1):
+                        m.d.sync += last.eq(self.op != Op.INFER)
+                    with m.Case(_END - 1):
                         m.d.sync += last.eq(1)
                     with m.Case(_BODY):
                         m.d.sync += last.eq(self.body_last)
@@ -109,13 +111,16 @@ class Replier(wiring.Component):
                         with m.Switch(self.op):
                             with m.Case(Op.HELLO):
                                 m.d.sync += index.eq(_HELLO)
-                            with m.Case(Op.RUN):
+                            with m.Case(Op.RUN, Op.INFER):
                                 m.d.sync += index.eq(_CYCLES)
                             with m.Case(Op.OUTPUT):
                                 m.d.sync += index.eq(_BODY)
                                 m.next = "FETCH"
                             with m.Default():
                                 m.d.sync += index.eq(_STATUS)
+                    with m.Elif(index == _HELLO - 1):
+                        m.d.sync += index.eq(_BODY)
+                        m.next = "FETCH"
                     with m.Else():
                         m.d.sync += index.eq(index + 1)
             with m.State("FETCH"):
