@@ -1,18 +1,22 @@
 """The host's end of the link to an accelerator on a board; docs/host-link.md has the protocol."""
 
+import contextlib
 import math
 import os
 import struct
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prunus.hw.host.frames import Deframer
+from prunus.hw.host.frames import FLAG, Deframer
 from prunus.hw.host.protocol import (
     CYCLES_BYTES,
+    OFFSET_BYTES,
     PROTOCOL_VERSION,
     REPLY_HEADER,
     Health,
@@ -25,20 +29,23 @@ from prunus.hw.host.protocol import (
     Status,
     input_requests,
     load_requests,
-    output_requests,
 )
 from prunus.hw.image import HEADER_BYTES, LoadError
 
-__all__ = ["Link", "LinkError", "SerialTransport", "Transport", "open_serial"]
+__all__ = ["Batch", "Link", "LinkError", "SerialTransport", "Transport", "open_serial"]
 
 Progress = Callable[[int, int], None]  # done, of
 
 _READ_BYTES = 4096
+_AHEAD = 2  # requests without an answer: one is carried out, the next one is received
+_LOAD_SECONDS = 5.0  # what a device may take for an image out of its own flash
+_FLAG_COVERS = 32  # bytes of a request that are moved away while a flag arrives, and more
 _REFUSALS = {
     Status.UNKNOWN_OP: "is not known to it; its gates are of another version",
     Status.LENGTH: "has the wrong length",
     Status.RANGE: "is outside the network's input or output",
-    Status.STATE: "needs a loaded image",
+    Status.STATE: "needs a loaded image, a run also an input, and outputs a run; "
+    "the device may have been reset",
     Status.ORDER: "is not the next chunk of the image",
 }
 _LOAD_ERRORS = {
@@ -55,6 +62,32 @@ _LOAD_ERRORS = {
 
 class LinkError(RuntimeError):
     """The accelerator does not answer, refuses, or answers nonsense; one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of a batch.
+
+    Members
+    -------
+    outputs : (samples, output bytes)
+    cycles : (samples,)
+        Of the run alone.
+    latency : float
+        Seconds from the first byte of the first sample, which is sent alone, to its outputs.
+    seconds : float
+        From there to the last sample's.
+    """
+
+    outputs: NDArray[np.int8]
+    cycles: NDArray[np.uint32]
+    latency: float
+    seconds: float
+
+    @property
+    def throughput(self) -> float:
+        """Samples a second."""
+        return len(self.outputs) / self.seconds if self.seconds > 0 else 0.0
 
 
 class Transport(Protocol):
@@ -97,7 +130,11 @@ def open_serial(port: str, baud: int) -> SerialTransport:
     import serial
 
     try:
-        return SerialTransport(serial.Serial(port, baud, exclusive=True, write_timeout=10))
+        opened = serial.Serial(port, baud, exclusive=True, write_timeout=10)
+        # USB adapters may keep what arrives for 16 ms; some can be told not to.
+        with contextlib.suppress(AttributeError, NotImplementedError, OSError, ValueError):
+            opened.set_low_latency_mode(True)
+        return SerialTransport(opened)
     except (OSError, ValueError) as error:  # SerialException is an OSError
         raise LinkError(f"{port}: {_reason(error)}") from None
 
@@ -116,6 +153,7 @@ class Link:
         timeout: float = 1.0,
         retries: int = 4,
         run_timeout: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
     ):
         if timeout <= 0:
             raise ValueError(f"timeout must be positive, not {timeout!r}")
@@ -128,6 +166,7 @@ class Link:
         self._timeout = timeout
         self._retries = retries
         self._run_timeout = run_timeout
+        self._clock = clock
         self._deframer = Deframer(shortest=REPLY_HEADER)
         self._replies: list[bytes] = []
         self._tag = 0
@@ -173,17 +212,16 @@ class Link:
             self._check(health)
         raise LinkError(f"the image ended, but the accelerator is still {_name(health.state)}")
 
-    def infer(
-        self, batch: NDArray[np.int8], progress: Progress | None = None
-    ) -> tuple[NDArray[np.int8], NDArray[np.uint32]]:
-        """Outputs (samples, output bytes) of int8 inputs (samples, ...), and the cycles of each."""
+    def infer(self, batch: NDArray[np.int8], progress: Progress | None = None) -> Batch:
+        """Outputs of int8 inputs (samples, ...).
+
+        The first sample is sent alone; from then on the next one arrives while one is run.
+        """
         if batch.dtype != np.int8 or batch.ndim < 2:
             raise LinkError(
                 f"inputs must be int8 with samples first, not {batch.dtype} of shape {batch.shape}"
             )
-        hello = self.hello()
-        if hello.state != State.READY:
-            raise LinkError(f"the accelerator is {_name(hello.state)}; load an image first")
+        hello = self._when_ready()
         flat = batch.reshape(len(batch), math.prod(batch.shape[1:]))
         if flat.shape[1] != hello.input_bytes:
             raise LinkError(
@@ -191,47 +229,101 @@ class Link:
             )
         outputs = np.empty((len(flat), hello.output_bytes), np.int8)
         cycles = np.empty(len(flat), np.uint32)
-        for n, sample in enumerate(flat):
-            for payload in input_requests(
-                sample.tobytes(), frame_bytes=hello.frame_bytes, lanes=hello.lanes
-            ):
-                self._ask(Op.INPUT, payload)
-            cycles[n] = self._run()
-            raw = b""
-            for payload in output_requests(hello.output_bytes, hello.frame_bytes):
-                raw += self._ask(Op.OUTPUT, payload)
-            if len(raw) != hello.output_bytes:
-                raise LinkError(f"{len(raw)} output bytes came, of {hello.output_bytes}")
-            outputs[n] = np.frombuffer(raw, np.int8)
+
+        def keep(n: int, payload: bytes) -> None:
+            if len(payload) != CYCLES_BYTES + hello.output_bytes:
+                raise LinkError(
+                    f"{len(payload) - CYCLES_BYTES} output bytes came, of {hello.output_bytes}"
+                )
+            cycles[n] = int.from_bytes(payload[:CYCLES_BYTES], "big")
+            outputs[n] = np.frombuffer(payload, np.int8, offset=CYCLES_BYTES)
             if progress:
                 progress(n + 1, len(flat))
-        return outputs, cycles
 
-    def _run(self) -> int:
-        """Run once, patient while the accelerator says that it is running; the cycles."""
-        request = self._request(Op.RUN)
-        deadline = time.monotonic() + self._run_timeout
+        begun = self._clock()
+        done = 0
+        latency = 0.0
+        while done < len(flat):
+            keep(done, self._alone(self._parts(flat[done], hello)))
+            latency = latency or self._clock() - begun
+            done += 1
+            # Until an answer is missing: that sample goes alone, as a run may use up its input.
+            for payload in self._stream(flat[done:], hello, self._timeout + 4 * latency):
+                keep(done, payload)
+                done += 1
+        return Batch(outputs, cycles, latency, self._clock() - begun)
+
+    def _when_ready(self) -> Hello:
+        """HELLO of an accelerator that has its image, which may just be on its way."""
+        hello = self.hello()
+        deadline = self._clock() + _LOAD_SECONDS
+        while hello.state == State.LOADING and self._clock() < deadline:
+            hello = self.hello()
+        if hello.state == State.FAILED:
+            self._check(Health(state=hello.state, load_error=hello.load_error, dropped=0))
+        if hello.state != State.READY:
+            raise LinkError(f"the accelerator is {_name(hello.state)}; load an image first")
+        return hello
+
+    def _parts(self, sample: NDArray[np.int8], hello: Hello) -> Iterator[tuple[Op, bytes]]:
+        """The requests that carry a sample; the last one is INFER."""
+        raw = sample.tobytes()
+        for payload in input_requests(raw, frame_bytes=hello.frame_bytes, lanes=hello.lanes):
+            ends = int.from_bytes(payload[:OFFSET_BYTES], "big") + len(payload) - OFFSET_BYTES
+            yield Op.INFER if ends == len(raw) else Op.INPUT, payload
+
+    def _alone(self, parts: Iterator[tuple[Op, bytes]]) -> bytes:
+        """The reply to a sample, each request of which is repeated until it is answered."""
+        for op, payload in parts:
+            if op == Op.INFER:
+                return self._infer(payload)
+            self._ask(op, payload)
+        raise AssertionError("a sample ends with INFER")
+
+    def _stream(self, samples: NDArray[np.int8], hello: Hello, timeout: float) -> Iterator[bytes]:
+        """Replies to samples, whose requests are sent one ahead; ends early when one is missing."""
+        parts = (part for sample in samples for part in self._parts(sample, hello))
+        waiting: deque[Request] = deque()
+        while True:
+            while len(waiting) < _AHEAD and (part := next(parts, None)) is not None:
+                ahead = waiting[-1] if waiting else None
+                waiting.append(self._request(*part))
+                self._send(waiting[-1], behind=ahead)
+            if not waiting:
+                return
+            reply = self._await(waiting[0], timeout)
+            if reply is None:
+                self.repeated += 1
+                return
+            request = waiting.popleft()
+            payload = self._accept(reply)
+            if request.op == Op.INFER:
+                yield payload
+
+    def _infer(self, data: bytes) -> bytes:
+        """Run once, patient while the accelerator says that it is running; the reply's payload."""
+        request = self._request(Op.INFER, data)
+        deadline = self._clock() + self._run_timeout
         for attempt in range(self._retries + 1):
-            self._send(request, attempt)
+            self.repeated += attempt > 0
+            self._send(request)
             reply = self._await(request)
-            while reply is None and time.monotonic() < deadline:
+            while reply is None and self._clock() < deadline:
                 if self.status().state != State.RUNNING:
                     break  # the reply was lost: ask for it again
                 reply = self._await(request)
             if reply is not None:
-                payload = self._accept(reply)
-                if len(payload) != CYCLES_BYTES:
-                    raise LinkError(f"RUN was answered with {len(payload)} bytes, not 4")
-                return int.from_bytes(payload, "big")
-            if time.monotonic() >= deadline:
+                return self._accept(reply)
+            if self._clock() >= deadline:
                 raise LinkError(f"the run did not end within {self._run_timeout:g} s")
-        raise self._silence(Op.RUN)
+        raise self._silence(Op.INFER)
 
     def _ask(self, op: Op, payload: bytes = b"") -> bytes:
         """The payload of the reply to a request."""
         request = self._request(op, payload)
         for attempt in range(self._retries + 1):
-            self._send(request, attempt)
+            self.repeated += attempt > 0
+            self._send(request)
             reply = self._await(request)
             if reply is not None:
                 return self._accept(reply)
@@ -242,16 +334,17 @@ class Link:
         self._tag = (self._tag + 1) & 0xFF
         return request
 
-    def _send(self, request: Request, attempt: int) -> None:
-        self.repeated += attempt > 0
+    def _send(self, request: Request, behind: Request | None = None) -> None:
+        """Send a request; flags cover the time in which the one that it is sent behind is moved."""
+        flags = 0 if behind is None else len(behind.payload) // _FLAG_COVERS + 2
         try:
-            self._transport.write(request.frame())
+            self._transport.write(bytes((FLAG,)) * flags + request.frame())
         except OSError as error:
             raise LinkError(f"the link broke: {_reason(error)}") from None
 
-    def _await(self, request: Request) -> Reply | None:
+    def _await(self, request: Request, timeout: float | None = None) -> Reply | None:
         """The reply to `request`; those to others, which come late, are dropped."""
-        deadline = time.monotonic() + self._timeout
+        deadline = self._clock() + (self._timeout if timeout is None else timeout)
         while True:
             while self._replies:
                 try:
@@ -260,7 +353,7 @@ class Link:
                     continue  # an echo, for example
                 if (reply.op, reply.tag) == (request.op, request.tag):
                     return reply
-            left = deadline - time.monotonic()
+            left = deadline - self._clock()
             if left <= 0:
                 return None
             try:

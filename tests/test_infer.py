@@ -48,11 +48,12 @@ def test_outputs_are_the_graphs(build):
     x = samples(build.graph, 5, seed=2)
     steps = []
     board = Board(build)
-    outputs, cycles = infer(
+    ran = infer(
         board, x, build=build, progress=lambda what, done, of: steps.append((what, done == of))
     )
-    assert np.array_equal(outputs, output(build.graph, quantize_input(build.graph, x)))
-    assert len(cycles) == board.runs == 5
+    assert np.array_equal(ran.outputs, output(build.graph, quantize_input(build.graph, x)))
+    assert len(ran.cycles) == board.runs == 5
+    assert 0 < ran.latency and 0 < ran.throughput
     assert {("loading the image", True), ("running", True)} <= set(steps)
 
 
@@ -62,10 +63,10 @@ def test_without_a_build_the_bytes_go_through(build):
     with pytest.raises(LinkError, match="load an image first"):
         infer(board, x)
     infer(board, samples(build.graph, 1), build=build)
-    outputs, cycles = infer(board, x)
+    ran = infer(board, x)
     machine = Machine(build.config, build.image)
-    assert np.array_equal(outputs, [machine.run(vector).outputs for vector in x])
-    assert len(cycles) == 3
+    assert np.array_equal(ran.outputs, [machine.run(vector).outputs for vector in x])
+    assert len(ran.cycles) == 3
 
 
 def test_floats_need_a_build(build):

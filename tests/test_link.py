@@ -1,3 +1,5 @@
+import dataclasses
+import itertools
 import random
 import re
 import struct
@@ -20,6 +22,7 @@ class Wire:
         self.rng = random.Random(seed)
         self.waiting = b""
         self.writes = 0
+        self.most = 0  # requests without an answer
 
     def disturb(self, raw: bytes) -> bytes:
         if self.rng.random() >= self.harm:
@@ -84,15 +87,16 @@ def test_load_and_infer(seed, harm):
     assert bytes(device.image) == image
     assert seen == [(min(n, 500), 500) for n in range(29, 529, 29)]
     batch = np.random.default_rng(seed).integers(-128, 128, (5, 3, 7), np.int8)
-    outputs, cycles = link.infer(batch, lambda done, total: seen.append((done, total)))
-    # Inputs end at byte 21: the rest of the output's place holds what the sample before left.
+    ran = link.infer(batch, lambda done, total: seen.append((done, total)))
+    outputs, cycles = ran.outputs, ran.cycles
+    # A sample whose answer is lost when the next one was sent already is run again.
+    assert device.runs == 5 if not harm else device.runs >= 5
+    numbers = cycles - 0x01020300
+    assert (np.diff(numbers.astype(int)) > 0).all() and numbers[-1] <= device.runs
     for n, sample in enumerate(batch.reshape(5, 21)):
-        padded = np.zeros(13, int)
-        padded[:13] = sample[8:21]
-        assert outputs[n].tolist() == (3 * padded + n + 1).astype(np.uint8).view(np.int8).tolist()
+        expected = (3 * sample[8:21].astype(int) + int(numbers[n])).astype(np.uint8)
+        assert outputs[n].tolist() == expected.view(np.int8).tolist()
     assert outputs.dtype == np.int8
-    assert cycles.tolist() == [0x01020300 + n for n in range(1, 6)]
-    assert device.runs == 5  # however often RUN was repeated
     assert seen[-5:] == [(n, 5) for n in range(1, 6)]
     assert (link.repeated > 0) == (harm > 0)
 
@@ -183,23 +187,23 @@ def test_infer_without_an_image():
 def test_an_empty_batch():
     device, _, link = make()
     link.load(image_of(device.config))
-    outputs, cycles = link.infer(np.zeros((0, 3, 7), np.int8))
-    assert outputs.shape == (0, 13) and cycles.shape == (0,)
+    ran = link.infer(np.zeros((0, 3, 7), np.int8))
+    assert ran.outputs.shape == (0, 13) and ran.cycles.shape == (0,) and ran.throughput == 0
 
 
 @pytest.mark.parametrize(
     "status, message",
     [
-        (Status.STATE, "INPUT needs a loaded image"),
-        (Status.RANGE, "INPUT is outside the network's input or output"),
-        (77, "INPUT was refused with unknown status 77"),
+        (Status.STATE, "INFER needs a loaded image, a run .* the device may have been reset"),
+        (Status.RANGE, "INFER is outside the network's input or output"),
+        (77, "INFER was refused with unknown status 77"),
     ],
 )
 def test_refusals(status, message):
     device, _, link = make()
     link.load(image_of(device.config))
     answer = device.answer
-    device.answer = lambda r: Reply(r.op, r.tag, status) if r.op == Op.INPUT else answer(r)
+    device.answer = lambda r: Reply(r.op, r.tag, status) if r.op == Op.INFER else answer(r)
     with pytest.raises(LinkError, match=f"^{message}$"):
         link.infer(np.zeros((1, 21), np.int8))
 
@@ -207,10 +211,66 @@ def test_refusals(status, message):
 def test_another_protocol_version():
     device, _, link = make()
     hello = device.hello()
-    object.__setattr__(hello, "version", 2)
+    object.__setattr__(hello, "version", 1)
     device.hello = lambda: hello
-    with pytest.raises(LinkError, match=r"^the device speaks protocol version 2, not 1$"):
+    with pytest.raises(LinkError, match=r"^the device speaks protocol version 1, not 2$"):
         link.hello()
+
+
+class Latent(Wire):
+    """Answers only when it is read, and counts what it was sent until then."""
+
+    def __init__(self, device):
+        super().__init__(device)
+        self.unanswered = []
+
+    def write(self, raw):
+        self.unanswered.append(raw)
+        self.most = max(self.most, len(self.unanswered))
+
+    def read(self, size, timeout):
+        return self.device.receive(self.unanswered.pop(0)) if self.unanswered else b""
+
+
+@pytest.mark.parametrize("frame_bytes", [16, 32])  # a sample in two requests, or in one
+def test_requests_are_sent_ahead(frame_bytes):
+    device, _, _ = make(frame_bytes=frame_bytes)
+    wire = Latent(device)
+    link = Link(wire)
+    link.load(image_of(device.config))
+    assert wire.most == 1
+    batch = np.random.default_rng(1).integers(-128, 128, (6, 21), np.int8)
+    ran = link.infer(batch)
+    assert wire.most == 2 and device.runs == 6 and link.repeated == 0
+    expected = 3 * batch[:, 8:21].astype(int) + np.arange(1, 7)[:, None]
+    assert np.array_equal(ran.outputs, expected.astype(np.uint8).view(np.int8))
+
+
+def test_flags_cover_the_time_in_which_data_is_moved():
+    device, _, _ = make(frame_bytes=16)
+    wire = Latent(device)
+    link = Link(wire)
+    link.load(image_of(device.config))
+    sent = []
+    wire.write, write = lambda raw: (sent.append(raw), write(raw)), wire.write
+    link.infer(np.zeros((4, 21), np.int8))
+    ahead = [len(raw) - len(raw.lstrip(b"\x7e")) - 1 for raw in sent]
+    assert ahead == [0, 0, 0, 0, *[2] * 5]  # HELLO, two alone, the first of the stream, the rest
+
+
+def test_an_image_on_its_way_is_waited_for():
+    device, wire, _ = make()
+    link = Link(wire, clock=itertools.count(step=0.1).__next__)
+    link.load(image_of(device.config))
+    hello, states = device.hello(), [State.LOADING, State.LOADING, State.READY]
+    device.hello = lambda: dataclasses.replace(hello, state=states.pop(0))
+    assert len(link.infer(np.zeros((1, 21), np.int8)).outputs) == 1
+    states[:] = [State.LOADING] * 100
+    with pytest.raises(LinkError, match=r"^the accelerator is loading; load an image first$"):
+        link.infer(np.zeros((1, 21), np.int8))
+    device.hello = lambda: dataclasses.replace(hello, state=State.FAILED, load_error=1)
+    with pytest.raises(LinkError, match=r"refused the image: it is not a ROM image$"):
+        link.infer(np.zeros((1, 21), np.int8))
 
 
 class SlowRun(Wire):
@@ -233,7 +293,7 @@ class SlowRun(Wire):
                 self.waiting += self.run_reply
             return
         reply = self.device.answer(request).frame()
-        if request.op == Op.RUN and self.patience:
+        if request.op == Op.INFER and self.patience:
             self.run_reply, self.running = reply, True
         else:
             self.waiting += reply
@@ -244,8 +304,8 @@ def test_a_long_run():
     wire = SlowRun(device, 20)
     link = Link(wire, retries=3)
     link.load(image_of(device.config))
-    outputs, _ = link.infer(np.ones((2, 21), np.int8))
-    assert device.runs == 2 and len(outputs) == 2
+    ran = link.infer(np.ones((2, 21), np.int8))
+    assert device.runs == 2 and len(ran.outputs) == 2
 
 
 def test_a_run_without_end():

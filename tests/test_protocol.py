@@ -34,7 +34,7 @@ def test_hello_round_trip():
 def test_hello_constants_are_those_of_the_configuration():
     config = small_config()
     assert hello_constants(config) == {
-        "version": 1,
+        "version": 2,
         "config_hash": config.hash,
         "lanes": 2,
         "frame_bytes": 32,

@@ -309,19 +309,29 @@ def infer_command(
             compiled = load_build(build)
             samples = read_inputs(inputs, compiled.graph)
         with open_serial(port, baud) as serial:
-            outputs, cycles = infer(serial, samples, build=compiled, progress=report)
+            ran = infer(serial, samples, build=compiled, progress=report)
+    outputs, cycles = ran.outputs, ran.cycles
     if output is not None:
         with temporary_name(output) as scratch, open(scratch, "wb") as file:
             np.save(file, outputs, allow_pickle=False)
 
     def draw(console: Console) -> None:
-        console.print(f"{len(outputs)} samples, {np.mean(cycles):,.0f} cycles each.")
+        mean = sum(cycles) / max(1, len(cycles))
+        console.print(
+            f"{len(outputs)} samples, {mean:,.0f} cycles each; latency {1000 * ran.latency:.2f} ms "
+            f"with the link, {ran.throughput:,.0f} samples a second."
+        )
         if output is None:
             console.print(escape(np.array2string(outputs, threshold=200)))
         else:
             console.print(f"Outputs written to {escape(str(output))}.")
 
-    value: dict[str, Any] = {"samples": len(outputs), "cycles": [int(c) for c in cycles]}
+    value: dict[str, Any] = {
+        "samples": len(outputs),
+        "cycles": list(cycles),
+        "latency_ms": round(1000 * ran.latency, 3),
+        "samples_per_second": round(ran.throughput, 1),
+    }
     if output is None:
         value["outputs"] = outputs.tolist()
     show(value, as_json, draw)

@@ -21,10 +21,10 @@ class HostPort(wiring.Component):
     """Carries out one request after the other and answers each; docs/host-link.md is its contract.
 
     A request takes about 20 cycles, then two for each byte of ``LOAD``, one for each of ``INPUT``
-    and ``INFER``, and from then on the next one is received. A byte of the reply takes three or nine.
-    While the network runs, ``HELLO`` and ``STATUS`` are answered; every other request waits for
-    the end of the run, and ``RUN`` or ``INFER`` is answered before. With ``has_image`` the state
-    after reset is LOADING.
+    and ``INFER``, and from then on the next one is received. A byte of the reply takes three or
+    nine. While the network runs, ``HELLO`` and ``STATUS`` are answered; every other request waits
+    for the end of the run, and ``RUN`` or ``INFER`` is answered before. With ``has_image`` the
+    state after reset is LOADING.
 
     Members
     -------
