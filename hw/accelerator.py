@@ -6,8 +6,8 @@ from operator import or_
 from typing import Any
 
 from amaranth import Cat, Module, ResetInserter, Signal
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out, connect, flipped
 
 from .activations import Activations
 from .config import Config, bits_for
@@ -77,10 +77,16 @@ class Accelerator(wiring.Component):
     comes from outside, from a flash for one. The host may replace it, and has to provide it where
     there is neither. Equal to :class:`prunus.sim.machine.Machine`.
 
+    Parameters
+    ----------
+    host : wiring.Component, optional
+        Another port in the place of :class:`prunus.hw.host.port.HostPort`, with the same members
+        inside (:func:`prunus.hw.host.inside.inside`); ``outside`` names those that are brought out.
+
     Members
     -------
     host_i, host_o : In, Out(stream.Signature(8))
-        Frames of :mod:`prunus.hw.host.protocol`.
+        Frames of :mod:`prunus.hw.host.protocol`, or what another port has outside.
     image_i, image_stop : In(stream.Signature(8)), Out(1)
         Bytes of an image; no more are wanted from ``image_stop`` on: it is loaded, refused, or
         replaced. Only with ``image_stream``.
@@ -90,15 +96,18 @@ class Accelerator(wiring.Component):
         See :func:`trace_signature`; only with ``config.trace``.
     """
 
-    def __init__(self, config: Config, image: bytes | None = None, *, image_stream: bool = False):
+    def __init__(
+        self, config: Config, image: bytes | None = None, *, image_stream: bool = False, host=None
+    ):
         if image is not None and image_stream:
             raise ValueError("image must be None with image_stream, not bytes")
         self.config = config
         self.image = image
         self.image_stream = image_stream
+        has_image = image_stream or image is not None
+        self._port = host or HostPort(config, has_image=has_image)
         members = {
-            "host_i": In(stream.Signature(8)),
-            "host_o": Out(stream.Signature(8)),
+            **{f"host_{n}": self._port.signature.members[n] for n in self._port.outside},
             "ready": Out(1),
             "failed": Out(1),
         }
@@ -112,8 +121,7 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        has_image = self.image_stream or self.image is not None
-        m.submodules.host = host = HostPort(config, has_image=has_image)
+        m.submodules.host = host = self._port
         m.submodules.loader = loader = Loader(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = Activations(config)
@@ -122,8 +130,8 @@ class Accelerator(wiring.Component):
         for name, engine in built.items():
             m.submodules[name] = engine
 
-        connect(m, flipped(self.host_i), host.i)
-        connect(m, host.o, flipped(self.host_o))
+        for name in host.outside:
+            connect(m, flipped(getattr(self, f"host_{name}")), getattr(host, name))
         cleared = Signal()  # after the reset an engine may have something to do
         with m.If(sequencer.engine_done):
             m.d.sync += cleared.eq(1)

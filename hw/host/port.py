@@ -5,16 +5,14 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config, bits_for
-from ..load.loader import NETWORK
 from ..skid import SkidBuffer
 from .deframer import Deframer
 from .framer import Framer
+from .inside import START_CYCLES, inside
 from .protocol import OFFSET_BYTES, OUTPUT_BYTES, Op, State, Status
 from .replier import Replier, select
 
 __all__ = ["HostPort"]
-
-_START_CYCLES = 3  # after `start` in which `busy` need not be high yet
 
 
 class HostPort(wiring.Component):
@@ -30,16 +28,11 @@ class HostPort(wiring.Component):
     -------
     i, o : streams
         Bytes of the link.
-    image, restart : Out
-        Bytes for the loader; ``restart`` makes it forget everything.
-    load_done, load_error, image_id, load_cycles, network : In
-        What the loader says. Of the sizes only the bits that the activation memory needs are used.
-    start, busy, cycles
-        Run the network. ``busy`` is high at most 3 cycles after the pulse ``start`` and until the
-        end; then ``cycles`` holds until the next run.
-    w_addr, w_group, w_en, w_data, r_addr, r_en, r_data
-        Ports of the activation memory, as :class:`prunus.hw.activations.Activations` has them.
+    others
+        See :func:`prunus.hw.host.inside.inside`.
     """
+
+    outside = ("i", "o")
 
     def __init__(self, config: Config, *, has_image: bool = False):
         if config.frame_bytes < config.lanes + OFFSET_BYTES:
@@ -52,24 +45,8 @@ class HostPort(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(8)),
             "o": Out(stream.Signature(8)),
-            "image": Out(stream.Signature(8)),
-            "restart": Out(1),
-            "load_done": In(1),
-            "load_error": In(4),
-            "image_id": In(32),
-            "load_cycles": In(32),
-            "network": In(NETWORK),
-            "start": Out(1),
-            "busy": In(1),
-            "cycles": In(32),
-            "w_addr": Out(range(config.act_depth)),
-            "w_group": Out(bits_for(config.groups - 1)),
-            "w_en": Out(1),
-            "w_data": Out(8 * config.lanes),
-            "r_addr": Out(range(config.act_depth)),
-            "r_en": Out(1),
-            "r_data": In(8 * config.act_word),
-        })  # fmt: skip
+            **inside(config),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -87,7 +64,7 @@ class HostPort(wiring.Component):
         # What is going on.
         loading = Signal(init=self.has_image)
         running = Signal()
-        starting = Signal(range(_START_CYCLES + 1))
+        starting = Signal(range(START_CYCLES + 1))
         state = Signal(State)
         with m.If(self.load_error != 0):
             m.d.comb += state.eq(State.FAILED)
@@ -275,7 +252,7 @@ class HostPort(wiring.Component):
                 m.d.comb += request.done.eq(1)
                 m.d.sync += [
                     self.start.eq(1),
-                    starting.eq(_START_CYCLES),
+                    starting.eq(START_CYCLES),
                     running.eq(1),
                     last_run.eq(1),
                     last_infer.eq(op == Op.INFER),
