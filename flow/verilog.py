@@ -11,6 +11,7 @@ from prunus.hw.accelerator import Accelerator
 from prunus.hw.asic import MEMORIES, REGISTERS, AsicTarget
 from prunus.hw.config import Config
 from prunus.hw.eie.array import EieArray
+from prunus.hw.embed.top import EmbeddedAccelerator
 from prunus.hw.systolic.core import SystolicCore
 from prunus.hw.winograd.core import WinogradCore
 from prunus.sim.generate import to_verilog
@@ -29,17 +30,32 @@ def write_verilog(
     rom: bool = False,
     trace: bool = False,
     asic: AsicTarget | None = None,
+    bus: str | None = None,
+    stream_bits: int = 32,
 ) -> list[Path]:
     """Write ``accelerator.v`` and the image it runs, ``image.bin`` and ``image.hex``.
 
     The host loads the image, unless ``rom`` puts it into block RAM; ``trace`` brings out what is
     written to the activation memory. For an ``asic`` there are ``memories.v`` and ``registers.v``
-    too, the wrappers of its memories.
+    too, the wrappers of its memories. With ``bus`` (``axi`` or ``wishbone``) there are AXI4-Streams
+    of ``stream_bits`` and registers instead of the host link, in ``accelerator_axi.v`` or
+    ``accelerator_wishbone.v``.
+
+    Raises
+    ------
+    ValueError
+        There is no such bus, or no stream of that width.
     """
     config = dataclasses.replace(build.config, trace=trace)
-    accelerator = Accelerator(config, image=build.image if rom else None)
+    image = build.image if rom else None
+    name = f"accelerator_{bus}" if bus else "accelerator"
+    accelerator: Any
+    if bus:
+        accelerator = EmbeddedAccelerator(config, image, bus=bus, stream_bits=stream_bits)
+    else:
+        accelerator = Accelerator(config, image)
     files = {
-        **_sources(accelerator, "accelerator", asic),
+        **_sources(accelerator, name, asic),
         "image.bin": build.image,
         "image.hex": hex_text(build.image).encode(),
     }

@@ -104,8 +104,8 @@ class Accelerator(wiring.Component):
         self.config = config
         self.image = image
         self.image_stream = image_stream
-        has_image = image_stream or image is not None
-        self._port = host or HostPort(config, has_image=has_image)
+        self._has_image = image_stream or image is not None
+        self._port = host or HostPort(config, has_image=self._has_image)
         members = {
             **{f"host_{n}": self._port.signature.members[n] for n in self._port.outside},
             "ready": Out(1),
@@ -144,7 +144,7 @@ class Accelerator(wiring.Component):
         # The loader decides late in the cycle whether it takes a byte, and the host port is far.
         m.submodules.image = image = ResetInserter(host.restart)(SkidBuffer(8))
         connect(m, image.o, loader.i)
-        if not has_image:
+        if not self._has_image:
             connect(m, host.image, image.i)
         else:
             from_host = Signal()

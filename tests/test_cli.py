@@ -327,6 +327,17 @@ def test_verilog_of_a_build(run, folder, tmp_path, rom):
 
 
 @pytest.mark.parametrize(
+    ("bus", "more"), [("axi", ["--rom"]), ("wishbone", ["--stream-bits", "8"])]
+)
+def test_verilog_for_embedding(run, folder, tmp_path, bus, more):
+    status, out, _ = run("verilog", folder / "b", "-o", tmp_path, "--bus", bus, *more, "--json")
+    top = f"accelerator_{bus}"
+    assert status == 0 and json.loads(out)["top"] == top
+    assert (tmp_path / "image.bin").read_bytes() == load_build(folder / "b").image
+    assert lint([tmp_path / f"{top}.v"], top) == []
+
+
+@pytest.mark.parametrize(
     "sizes",
     [
         ["--pes", "4", "--code-bits", "4", "--queue-depth", "16"],
@@ -383,7 +394,11 @@ def test_compile_for_an_engine(run, folder, tmp_path, engine):
         (["--engine", "eie", "--act-word", "0"], "act_word must be 1 to 64, not 0"),
         (["--engine", "eie", "--code-bits", "9"], "code_bits must be 1 to 8, not 9"),
         (["--engine", "eie", "--rom"], "--engine takes neither"),
+        (["--engine", "eie", "--bus", "axi"], "--engine takes neither"),
         (["BUILD", "--pes", "3"], "--pes goes with --engine"),
+        (["BUILD", "--stream-bits", "8"], "--stream-bits goes with --bus"),
+        (["BUILD", "--bus", "ahb"], "bus must be axi or wishbone, not 'ahb'"),
+        (["BUILD", "--bus", "axi", "--stream-bits", "24"], "stream_bits must be a power of two"),
     ],
 )
 def test_verilog_refuses(run, folder, tmp_path, arguments, message):

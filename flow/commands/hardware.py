@@ -76,6 +76,14 @@ def _engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--rom", is_flag=True, help="Put the image into block RAM.")
 @click.option("--trace", is_flag=True, help="Bring out every activation that is written.")
 @click.option(
+    "--bus",
+    metavar="BUS",
+    help="For embedding: AXI4-Stream, and registers on this bus: axi (AXI4-Lite), wishbone.",
+)
+@click.option(
+    "--stream-bits", type=int, metavar="N", help="Width of those streams, 8 to 512; 32 by default."
+)
+@click.option(
     "--engine", metavar="ENGINE", help="One engine as a core of its own: eie, systolic, winograd."
 )
 @_engine_options
@@ -87,6 +95,8 @@ def verilog_command(
     output: Path,
     rom: bool,
     trace: bool,
+    bus: str | None,
+    stream_bits: int | None,
     engine: str | None,
     dense: bool,
     target: str,
@@ -101,6 +111,8 @@ def verilog_command(
     given = {name: value for name, value in fields.items() if value is not None}
     asic = chosen_asic(target, liberty, sram_bits)
     made = asic.target if asic else None
+    if stream_bits is not None and bus is None:
+        raise click.UsageError("--stream-bits goes with --bus")
     if engine is None:
         if build is None:
             raise click.UsageError("give a BUILD of prunus compile, or --engine")
@@ -110,11 +122,14 @@ def verilog_command(
         from ..build import load_build
 
         compiled = load_build(build)
-        files = write_verilog(compiled, _folder(output), rom=rom, trace=trace, asic=made)
+        widths = {} if stream_bits is None else {"stream_bits": stream_bits}
+        files = write_verilog(
+            compiled, _folder(output), rom=rom, trace=trace, asic=made, bus=bus, **widths
+        )
     else:
         check_engine(engine)
-        if build is not None or rom or trace:
-            raise click.UsageError("--engine takes neither a BUILD nor --rom nor --trace")
+        if build is not None or rom or trace or bus:
+            raise click.UsageError("--engine takes neither a BUILD nor --rom, --trace, --bus")
         for name in (*given, *(["dense"] if dense else [])):
             if name not in (*ENGINE_FIELDS[engine], *(["dense"] if engine == "eie" else [])):
                 option = f"--{name.replace('_', '-')}"

@@ -71,7 +71,6 @@ class EmbedPort(wiring.Component):
         m.submodules.sender = sender = Sender(config)
         m.submodules.spread = spread = Resize(config.act_word, self.stream_bytes)
         connect(m, flipped(self.registers), registers.access)
-        connect(m, flipped(self.i), gather.i)
         connect(m, gather.o, receiver.i)
         connect(m, sender.o, spread.i)
         connect(m, spread.o, flipped(self.o))
@@ -104,6 +103,14 @@ class EmbedPort(wiring.Component):
             m.d.sync += pending.eq(1)
         with m.If(registers.o.control_restart):
             m.d.sync += restart.eq(1)
+        # Beats taken after the answer to such a write are those of a new packet.
+        blocked = Signal()
+        m.d.comb += [
+            blocked.eq(registers.o.control_clear | registers.o.control_restart | pending | flush),
+            gather.i.p.eq(self.i.p),
+            gather.i.valid.eq(self.i.valid & ~blocked),
+            self.i.ready.eq(gather.i.ready & ~blocked),
+        ]
         m.d.sync += self.start.eq(0)
         with m.If(starting != 0):
             m.d.sync += starting.eq(starting - 1)

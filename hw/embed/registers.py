@@ -1,4 +1,4 @@
-"""The register map, declared once for gates, tests and docs/registers.md. No HDL is imported here."""
+"""The register map, declared once for gates, tests and docs/registers.md; no HDL is imported."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -46,7 +46,7 @@ class HostPort(wiring.Component):
             "i": In(stream.Signature(8)),
             "o": Out(stream.Signature(8)),
             **inside(config),
-        })
+        })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
