@@ -19,8 +19,14 @@ from prunus.sim.cache import Cache, digest
 PLATFORMS = {"ecp5": ULX3S_85F_Platform, "ice40": ICEBreakerPlatform}
 PARTS = {  # for large designs the default router has no end
     "ecp5": (
-        "--85k", "--speed", "6", "--package", "CABGA381", "--lpf-allow-unconstrained",
-        "--router", "router2",
+        "--85k",
+        "--speed",
+        "6",
+        "--package",
+        "CABGA381",
+        "--lpf-allow-unconstrained",
+        "--router",
+        "router2",
     ),
     "ice40": ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
 }

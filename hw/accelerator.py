@@ -6,8 +6,8 @@ from operator import or_
 from typing import Any
 
 from amaranth import Cat, Module, ResetInserter, Signal
-from amaranth.lib import wiring
-from amaranth.lib.wiring import Out, connect, flipped
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .activations import Activations
 from .config import Config, bits_for

@@ -1,5 +1,7 @@
 """The accelerator with the pins that block-design tools know."""
 
+from typing import Any
+
 from amaranth import Cat, ClockDomain, ClockSignal, Module, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -13,7 +15,7 @@ from .wishbone import Wishbone
 __all__ = ["BUSES", "EmbeddedAccelerator"]
 
 # The bus of the registers: prefix of its pins, and what the clock and the reset are called.
-BUSES = {
+BUSES: dict[str, tuple[Any, str, str, str]] = {
     "axi": (AxiLite, "s_axil", "aclk", "aresetn"),
     "wishbone": (Wishbone, "wb", "clk_i", "rst_i"),
 }
