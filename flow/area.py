@@ -115,7 +115,16 @@ def measure(verilog: str, top: str, library: Library, *, tools: str = "auto") ->
         if status or not stat.is_file():
             log = work / "yosys.log"
             said += log.read_text(errors="replace") if log.is_file() else ""
-            raise BuildError(f"yosys: {last_error(said) or f'ended with status {status}'}")
+            error = last_error(said) or f"ended with status {status}"
+            if "cannot be legalized" in error:
+                reason = error.rpartition(": ")[2]  # "D flip-flops are not supported"
+                raise LibertyError(f"{library.path}: has no cell for a register: {reason}")
+            if "ABC" in error:
+                raise LibertyError(
+                    f"{library.path}: ABC cannot map logic to its cells; it needs an inverter, a "
+                    "buffer and gates, with functions and timing tables"
+                )
+            raise BuildError(f"yosys: {error}")
         modules = json.loads(stat.read_text())["modules"]
     return Area(_groups(modules, top, library), library.unit)
 
