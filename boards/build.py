@@ -98,8 +98,8 @@ def build(
     if not seeds:
         raise ValueError("seeds must name at least one seed, not ()")
     family = FAMILIES[board.family]
-    yosys, place, pack = (find_tool(name, tools)
-                          for name in ("yosys", family.place_tool, family.pack_tool))  # fmt: skip
+    yosys = find_tool("yosys", tools, family.yosys)
+    place, pack = (find_tool(name, tools) for name in (family.place_tool, family.pack_tool))
     work = _Work(board, Path(out_dir), plan(board, core, clock_hz), progress or (lambda *_: None))
     netlist = work.synthesize(yosys)
     best = None
@@ -136,7 +136,7 @@ class _Work:
                 (folder / name).write_text(text)
             self._run("synthesis", "", yosys, ["-l", "top.rpt", "top.ys"], folder, "top.rpt")
             self._refuse_conflicts((folder / "top.rpt").read_text(errors="replace"))
-            netlist = json.loads((folder / "top.json").read_bytes())
+            netlist = json.loads((folder / self.family.netlist).read_bytes())
             self._place_multipliers(netlist["modules"]["top"]["cells"])
             with gzip.open(folder / "top.json.gz", "wt", compresslevel=1) as packed:
                 json.dump(netlist, packed)
@@ -154,7 +154,9 @@ class _Work:
     def route(self, netlist: Path, seed: int, place: Tool, pack: Tool, note: str) -> Path:
         """Folder with bitstream, report and log for one seed."""
         constraints = f"top.{self.family.constraints}"
-        arguments = [*self.family.place(self.board), "--json", "top.json", "--seed", str(seed),
+        packing = self.family.pack(self.board)
+        place_options = self.family.place(self.board, self.plan.clock_hz)
+        arguments = [*place_options, "--json", "top.json", "--seed", str(seed),
                      "--report", "report.json", "--log", "top.tim",
                      "--timing-allow-fail"]  # fmt: skip
 
@@ -166,13 +168,13 @@ class _Work:
             self._run("placement", note, place, arguments, folder, "top.tim",
                       Convergence(f"{place.name}, seed {seed}"))  # fmt: skip
             self.progress("packing", note)
-            self._run("packing", note, pack, list(self.family.pack), folder, None)
+            self._run("packing", note, pack, packing, folder, None)
 
         self.progress("placement", note)
         key = _digest(
             ("netlist", netlist.name),
             (constraints, self.plan.files[constraints]),
-            ("arguments", " ".join([*arguments, *self.family.pack])),
+            ("arguments", " ".join([*arguments, *packing])),
             (place.name, place.version),
             (pack.name, pack.version),
         )

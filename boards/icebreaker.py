@@ -2,9 +2,14 @@
 
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
-from .board import Board, Ram
+from .board import Board, Loader, Ram, open_fpga_loader
 
-__all__ = ["ICEBREAKER"]
+__all__ = ["ICEBREAKER", "ICEPROG"]
+
+# The FPGA shares the pins of the flash with the programmer: there is no way but through the flash.
+ICEPROG = Loader(
+    program="iceprog", install="fpga-icestorm (Debian) or icestorm (Homebrew)", ram=None, flash=()
+)
 
 ICEBREAKER = Board(
     name="icebreaker",
@@ -25,6 +30,6 @@ ICEBREAKER = Board(
     ),
     ready_led=("led_g", 0),
     failed_led=("led_r", 0),
-    loader=("-b", "ice40_generic"),
+    loaders=(open_fpga_loader("-b", "ice40_generic", ram=False), ICEPROG),
     image_offset=1 << 20,
 )

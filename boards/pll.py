@@ -6,14 +6,14 @@ iCE40 UltraPlus data sheet (FPGA-DS-02008, PLL timing).
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from amaranth import Const, Instance, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Ecp5Dividers", "Ecp5Pll", "Ice40Dividers", "Ice40Pll", "ecp5_dividers",
-           "ice40_dividers"]  # fmt: skip
+__all__ = ["Dividers", "Ecp5Dividers", "Ecp5Pll", "Ice40Dividers", "Ice40Pll", "check",
+           "ecp5_dividers", "ice40_dividers", "nearest"]  # fmt: skip
 
 MHZ = 1_000_000
 TOLERANCE = Fraction(1, 100)
@@ -72,15 +72,28 @@ class Ice40Dividers:
         return 1 + sum(self.pfd_hz(input_hz) >= edge * MHZ for edge in edges)
 
 
-Dividers = Ecp5Dividers | Ice40Dividers
-D = TypeVar("D", Ecp5Dividers, Ice40Dividers)
+class Dividers(Protocol):
+    """What the dividers of every kind of PLL tell."""
+
+    INPUT: tuple[float, float]
+    OUTPUT: tuple[float, float]
+    PFD: tuple[float, float]
+    VCO: tuple[float, float]
+
+    def pfd_hz(self, input_hz: int) -> Fraction: ...
+    def vco_hz(self, input_hz: int) -> Fraction: ...
+    def output_hz(self, input_hz: int) -> Fraction: ...
+
+
+D = TypeVar("D", bound=Dividers)
 
 
 def _within(value: Fraction | int, limits: tuple[float, float]) -> bool:
     return limits[0] <= value <= limits[1]
 
 
-def _check(kind: type[Dividers], input_hz: int, output_hz: int) -> None:
+def check(kind: type[Dividers], input_hz: int, output_hz: int) -> None:
+    """Refuse clocks that a kind of PLL does not take or make."""
     for name, value, limits in (
         ("input_hz", input_hz, kind.INPUT),
         ("clock_hz", output_hz, kind.OUTPUT),
@@ -92,7 +105,7 @@ def _check(kind: type[Dividers], input_hz: int, output_hz: int) -> None:
             raise ValueError(f"{name} must be {low} to {high} MHz, not {value / MHZ:g} MHz")
 
 
-def _nearest(kind: type[D], candidates: list[D], input_hz: int, output_hz: int) -> D:
+def nearest(kind: type[D], candidates: list[D], input_hz: int, output_hz: int) -> D:
     """The candidate closest in frequency; then with the fastest phase detector, which gives the
     least jitter; then with the VCO closest to the middle of its range."""
     middle = sum(kind.VCO) / 2
@@ -114,7 +127,7 @@ def _nearest(kind: type[D], candidates: list[D], input_hz: int, output_hz: int) 
 
 def ecp5_dividers(input_hz: int, output_hz: int) -> Ecp5Dividers:
     """Dividers of the EHXPLLL whose output is nearest to ``output_hz``, at most 1 % away."""
-    _check(Ecp5Dividers, input_hz, output_hz)
+    check(Ecp5Dividers, input_hz, output_hz)
     candidates = []
     for reference in range(1, min(128, input_hz // Ecp5Dividers.PFD[0]) + 1):
         for multiply in range(1, 129):
@@ -123,19 +136,19 @@ def ecp5_dividers(input_hz: int, output_hz: int) -> Ecp5Dividers:
                 divide = int(vco / output_hz)
                 candidates += [Ecp5Dividers(reference, multiply, d)
                                for d in (divide, divide + 1) if 1 <= d <= 128]  # fmt: skip
-    return _nearest(Ecp5Dividers, candidates, input_hz, output_hz)
+    return nearest(Ecp5Dividers, candidates, input_hz, output_hz)
 
 
 def ice40_dividers(input_hz: int, output_hz: int) -> Ice40Dividers:
     """Dividers of the SB_PLL40 whose output is nearest to ``output_hz``, at most 1 % away."""
-    _check(Ice40Dividers, input_hz, output_hz)
+    check(Ice40Dividers, input_hz, output_hz)
     candidates = [
         Ice40Dividers(divr, divf, divq)
         for divr in range(min(16, input_hz // Ice40Dividers.PFD[0]))
         for divf in range(128)
         for divq in range(1, 7)
     ]
-    return _nearest(Ice40Dividers, candidates, input_hz, output_hz)
+    return nearest(Ice40Dividers, candidates, input_hz, output_hz)
 
 
 class Ecp5Pll(wiring.Component):
@@ -197,28 +210,33 @@ class Ecp5Pll(wiring.Component):
 
 
 class Ice40Pll(wiring.Component):
-    """SB_PLL40_PAD: ``o`` is made from the clock pin ``port``, which nothing else may use;
-    ``locked`` is asynchronous to it."""
+    """SB_PLL40_CORE: ``o`` is made from the clock ``i``; ``locked`` is asynchronous to both.
 
+    With ``pad``, SB_PLL40_PAD: from that pin, which nothing else may use.
+    """
+
+    i: In(1)
     o: Out(1)
     locked: Out(1)
 
-    def __init__(self, dividers: Ice40Dividers, port, input_hz: int):
+    def __init__(self, dividers: Ice40Dividers, input_hz: int, *, pad=None):
         self._dividers = dividers
         self._filter_range = dividers.filter_range(input_hz)
-        self._port = port
+        self._pad = pad
         super().__init__()
 
     def elaborate(self, platform):
         m = Module()
+        source = {"i_REFERENCECLK": self.i} if self._pad is None else {
+            "i_PACKAGEPIN": self._pad.io}  # fmt: skip
         m.submodules.pll = Instance(
-            "SB_PLL40_PAD",
+            "SB_PLL40_CORE" if self._pad is None else "SB_PLL40_PAD",
+            **source,
             p_FEEDBACK_PATH="SIMPLE",
             p_DIVR=Const(self._dividers.divr, 4),
             p_DIVF=Const(self._dividers.divf, 7),
             p_DIVQ=Const(self._dividers.divq, 3),
             p_FILTER_RANGE=Const(self._filter_range, 3),
-            i_PACKAGEPIN=self._port.io,
             i_RESETB=Const(1),
             i_BYPASS=Const(0),
             o_PLLOUTGLOBAL=self.o,

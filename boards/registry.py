@@ -3,13 +3,30 @@
 import difflib
 
 from .board import Board
+from .colorlight import COLORLIGHT_I5
 from .icebreaker import ICEBREAKER
+from .orangecrab import ORANGECRAB_25F, ORANGECRAB_85F
+from .tang import TANG_NANO_9K
 from .ulx3s import ULX3S_12F, ULX3S_25F, ULX3S_45F, ULX3S_85F
+from .upduino import UPDUINO3, UPDUINO3_OSC
 
 __all__ = ["BOARDS", "find_board"]
 
 BOARDS: dict[str, Board] = {
-    board.name: board for board in (ICEBREAKER, ULX3S_12F, ULX3S_25F, ULX3S_45F, ULX3S_85F)
+    board.name: board
+    for board in (
+        ICEBREAKER,
+        UPDUINO3,
+        UPDUINO3_OSC,
+        TANG_NANO_9K,
+        ULX3S_12F,
+        ULX3S_25F,
+        ULX3S_45F,
+        ULX3S_85F,
+        ORANGECRAB_25F,
+        ORANGECRAB_85F,
+        COLORLIGHT_I5,
+    )
 }
 
 

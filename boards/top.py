@@ -3,7 +3,6 @@
 from amaranth import (
     ClockDomain,
     ClockSignal,
-    Const,
     DomainRenamer,
     Elaboratable,
     Instance,
@@ -19,7 +18,7 @@ from prunus.hw.host.uart import Uart, uart_divisor
 from prunus.hw.load.flash_reader import FlashReader, flash_timing
 
 from .board import Board
-from .pll import Ecp5Dividers, Ecp5Pll, Ice40Dividers, Ice40Pll, ecp5_dividers, ice40_dividers
+from .clock import BoardClock
 
 __all__ = ["BoardTop", "PowerOnReset"]
 
@@ -78,30 +77,9 @@ class BoardTop(Elaboratable):
         self._board = board
         self._core = core
         requested = board.clock_hz if clock_hz is None else clock_hz
-        self._dividers: Ecp5Dividers | Ice40Dividers | None = None
-        self.clock_hz = requested
-        if requested != board.oscillator_hz:
-            find = ice40_dividers if board.family == "ice40" else ecp5_dividers
-            self._dividers = find(board.oscillator_hz, requested)
-            self.clock_hz = round(self._dividers.output_hz(board.oscillator_hz))
+        self._source = BoardClock(board, requested)
+        self.clock_hz = self._source.clock_hz
         self._divisor = uart_divisor(self.clock_hz, board.baud)
-
-    def _clock(self, m, platform):
-        """The clock that everything runs on, and a signal that says it is good."""
-        board, pad = self._board, platform.request(self._board.oscillator, dir="-")
-        clock = Signal(name="clock")
-        if isinstance(self._dividers, Ice40Dividers):
-            pll = Ice40Pll(self._dividers, pad, board.oscillator_hz)
-            m.submodules.pll = pll
-            m.d.comb += clock.eq(pll.o)
-            return clock, pll.locked
-        m.submodules.oscillator = oscillator = io.Buffer("i", pad)
-        if self._dividers is None:
-            m.d.comb += clock.eq(oscillator.i)
-            return clock, Const(1)
-        m.submodules.pll = pll = Ecp5Pll(self._dividers)
-        m.d.comb += [pll.i.eq(oscillator.i), clock.eq(pll.o)]
-        return clock, pll.locked
 
     def _flash_pins(self, m, platform, flash):
         """Connect the flash that the bitstream came from."""
@@ -126,7 +104,9 @@ class BoardTop(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         board, core = self._board, self._core
-        clock, locked = self._clock(m, platform)
+        m.submodules.source = source = self._source
+        clock = Signal(name="clock")
+        m.d.comb += clock.eq(source.o)
         platform.add_clock_constraint(clock, self.clock_hz)
 
         # An ECP5 is too wide for a reset that reaches every flip-flop in one cycle: there the clock
@@ -136,7 +116,7 @@ class BoardTop(Elaboratable):
         m.domains.por = ClockDomain(reset_less=True, local=True)
         por = PowerOnReset(round(RESET_SECONDS * self.clock_hz))
         m.submodules.por = DomainRenamer("por")(por)
-        m.d.comb += [ClockSignal("por").eq(clock), por.locked.eq(locked)]
+        m.d.comb += [ClockSignal("por").eq(clock), por.locked.eq(source.locked)]
         if gated:
             started = Signal(name="started_clock")
             platform.add_clock_constraint(started, self.clock_hz)
@@ -162,10 +142,13 @@ class BoardTop(Elaboratable):
             m.d.comb += flash.stop.eq(core.image_stop)
             self._flash_pins(m, platform, flash)
 
-        for name, (resource, number), lit in (
+        for name, light, lit in (
             ("ready", board.ready_led, core.ready),
             ("failed", board.failed_led, core.failed),
         ):
+            if light is None:
+                continue
+            resource, number = light
             m.submodules[f"{name}_led"] = led = io.Buffer(
                 "o", platform.request(resource, number, dir="-")
             )

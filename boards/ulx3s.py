@@ -8,7 +8,7 @@ from amaranth_boards.ulx3s import (
     ULX3S_85F_Platform,
 )
 
-from .board import Board, Ram
+from .board import Board, Ram, open_fpga_loader
 
 __all__ = ["ULX3S_12F", "ULX3S_25F", "ULX3S_45F", "ULX3S_85F"]
 
@@ -38,7 +38,7 @@ def _board(size: str, platform: type, *, luts: int, brams: int, dsps: int) -> Bo
         ready_led=("led", 2),  # green
         failed_led=("led", 0),  # red
         tie_high=("wifi_gpio0",),
-        loader=("-b", "ulx3s"),
+        loaders=(open_fpga_loader("-b", "ulx3s"),),
         image_offset=2 << 20,  # a bitstream of the 85F may have 1.9 MB
     )
 
