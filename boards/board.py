@@ -66,6 +66,8 @@ class Board:
         Resource of the clock input, or ``"SB_HFOSC"``.
     oscillator_hz, clock_hz, baud : int
         Its frequency; the clock a design gets when none is asked for; the rate of the UART.
+    uart : str
+        Where the host finds the UART, if not behind the board's USB connector.
     luts, ffs, dsps : int
         What the part holds. On iCE40 ``luts`` counts logic cells, of one LUT and one flip-flop.
     rams : tuple of Ram
@@ -96,6 +98,7 @@ class Board:
     oscillator_hz: int
     clock_hz: int
     baud: int
+    uart: str = ""
     luts: int
     ffs: int
     dsps: int

@@ -15,6 +15,7 @@ from typing import Any
 from . import floorplan
 from .board import Board
 from .convergence import Convergence
+from .dfu import with_suffix
 from .registry import BOARDS
 from .report import critical_path, fmax_mhz, overflow, resources
 from .result import RESULT, BuildResult
@@ -266,6 +267,10 @@ class _Work:
         with tempfile.TemporaryDirectory(dir=self.out, prefix=".new-") as fresh:
             for path in products:
                 shutil.copyfile(path, Path(fresh) / path.name)
+            if self.board.dfu is not None:
+                content = (routed / result.bitstream).read_bytes()
+                products.append(Path(fresh) / result.bitstream.with_suffix(".dfu"))
+                products[-1].write_bytes(with_suffix(content, *self.board.dfu))
             text = json.dumps(result.as_dict(), indent=2) + "\n"
             (Path(fresh) / RESULT).write_text(text)
             for name in [*(path.name for path in products), RESULT]:

@@ -1,14 +1,14 @@
 """Where a design's clock comes from: a pin or the part's own oscillator, and a PLL behind it."""
 
-from amaranth import Const, Instance, Module, Signal
+from amaranth import Const, Instance, Module
 from amaranth.lib import io, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from .board import HFOSC, Board
 from .pll import Ecp5Pll, Ice40Pll, ecp5_dividers, ice40_dividers
 from .pll_gowin import GowinPll, gowin_dividers
 
-__all__ = ["BoardClock", "hfosc_divider"]
+__all__ = ["BoardClock", "dividers", "hfosc_divider", "made_hz"]
 
 _DIVIDERS = {"ecp5": ecp5_dividers, "ice40": ice40_dividers, "gowin": gowin_dividers}
 
@@ -29,24 +29,33 @@ def hfosc_divider(output_hz: int, input_hz: int) -> int:
     return made.index(output_hz)
 
 
-class BoardClock(wiring.Component):
-    """The clock ``o`` of a board, at about ``clock_hz``; ``locked`` is asynchronous to it.
+def dividers(board: Board, clock_hz: int):
+    """What makes ``clock_hz`` of a board's oscillator: a PLL's dividers; None where nothing has to;
+    a number for an SB_HFOSC."""
+    if board.oscillator == HFOSC:
+        return hfosc_divider(clock_hz, board.oscillator_hz)
+    if clock_hz == board.oscillator_hz:
+        return None
+    return _DIVIDERS[board.family](board.oscillator_hz, clock_hz)
 
-    ``clock_hz`` of the object is what is really made.
-    """
+
+def made_hz(board: Board, clock_hz: int) -> int:
+    """The clock that is really made where ``clock_hz`` is asked for."""
+    found = dividers(board, clock_hz)
+    if found is None or board.oscillator == HFOSC:
+        return clock_hz
+    return round(found.output_hz(board.oscillator_hz))
+
+
+class BoardClock(wiring.Component):
+    """The clock ``o`` of a board, at about ``clock_hz``; ``locked`` is asynchronous to it."""
 
     o: Out(1)
     locked: Out(1)
 
     def __init__(self, board: Board, clock_hz: int):
         self._board = board
-        self._dividers = None
-        self.clock_hz = clock_hz
-        if board.oscillator == HFOSC:
-            self._divider = hfosc_divider(clock_hz, board.oscillator_hz)
-        elif clock_hz != board.oscillator_hz:
-            self._dividers = _DIVIDERS[board.family](board.oscillator_hz, clock_hz)
-            self.clock_hz = round(self._dividers.output_hz(board.oscillator_hz))
+        self._dividers = dividers(board, clock_hz)
         super().__init__()
 
     def elaborate(self, platform):
@@ -55,7 +64,7 @@ class BoardClock(wiring.Component):
         if board.oscillator == HFOSC:
             m.submodules.oscillator = Instance(
                 "SB_HFOSC",
-                p_CLKHF_DIV=f"0b{self._divider:02b}",
+                p_CLKHF_DIV=f"0b{self._dividers:02b}",
                 i_CLKHFEN=Const(1),
                 i_CLKHFPU=Const(1),
                 o_CLKHF=self.o,

@@ -24,8 +24,9 @@ class ColorlightI5Platform(LatticeECP5Platform):
         Resource("clk25", 0, Pins("P3", dir="i"), Clock(25e6), Attrs(IO_TYPE="LVCMOS33")),
         Resource("led", 0, PinsN("U16", dir="o"), Attrs(IO_TYPE="LVCMOS33")),
         UARTResource(0, rx="H18", tx="J17", attrs=Attrs(IO_TYPE="LVCMOS33", PULLMODE="UP")),
-        *SPIFlashResources(0, cs_n="R2", clk="U3", copi="W2", cipo="V2",
-                           attrs=Attrs(IO_TYPE="LVCMOS33")),
+        *SPIFlashResources(
+            0, cs_n="R2", clk="U3", copi="W2", cipo="V2", attrs=Attrs(IO_TYPE="LVCMOS33")
+        ),
     ]
     connectors = []
 
@@ -40,6 +41,7 @@ COLORLIGHT_I5 = Board(
     oscillator_hz=25_000_000,
     clock_hz=80_000_000,
     baud=1_000_000,
+    uart="by the DAPLink of the extension board",
     luts=24_288,
     ffs=24_288,
     dsps=28,

@@ -15,12 +15,14 @@ from .board import Board
 __all__ = ["blocks", "estimate", "memories"]
 
 # Shapes of one memory block: width, depth.
+_18_KBIT = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 _SHAPES = {
-    "ecp5": ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384)),
+    "ecp5": _18_KBIT,
     "ice40": ((16, 256), (8, 512), (4, 1024), (2, 2048)),
+    "gowin": _18_KBIT,
 }
 # Bits below which synthesis takes logic instead of a block.
-_SMALL = {"ecp5": 2048, "ice40": ICE40_SMALL}
+_SMALL = {"ecp5": 2048, "ice40": ICE40_SMALL, "gowin": 2048}
 
 
 def blocks(family: str, width: int, depth: int) -> int:
@@ -93,7 +95,7 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
     for count, width, depth in memories(config, image_bytes).values():
         if width * depth >= _SMALL[family]:
             used["BRAM"] += count * blocks(family, width, depth)
-        elif family == "ecp5":  # distributed RAM: 16 rows of 4 bits in 4 LUTs, and their selection
+        elif family != "ice40":  # distributed RAM: 16 rows of 4 bits in 4 LUTs, and their selection
             used["LUT"] += count * -(-width // 4) * (-(-depth // 16) * 6 - 2)
         else:
             used["FF"] += count * width * depth
@@ -165,13 +167,14 @@ _LOGIC = {
         "adder byte": (150, 80),
     },
 }
+_LOGIC["gowin"] = _LOGIC["ecp5"]
 # How full the logic may get before placement fails.
-_FULL = {"ecp5": 0.8, "ice40": 0.92}
+_FULL = {"ecp5": 0.8, "ice40": 0.92, "gowin": 0.75}
 
 
 def shortfall(board: Board, used: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """What does not fit: needed and available, by kind. Logic is not filled to the last cell."""
+    """What does not fit: needed and usable, by kind. Logic cannot be filled to the last cell."""
     room = dict(board.limits)
     for kind in ("LUT", "FF"):
         room[kind] = int(room[kind] * _FULL[board.family])
-    return {kind: (n, board.limits[kind]) for kind, n in used.items() if n > room[kind]}
+    return {kind: (n, room[kind]) for kind, n in used.items() if n > room[kind]}

@@ -4,14 +4,18 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .board import Board
+from .board import Board, Loader
 from .registry import find_board
 from .result import BuildResult
 from .toolchain import BuildError
 
 __all__ = ["commands", "flash"]
 
-LOADER = "openFPGALoader"
+
+def loader(board: Board) -> Loader:
+    """The first of the board's programs that is installed; the usual one if none is."""
+    there = (found for found in board.loaders if shutil.which(found.program) is not None)
+    return next(there, board.loaders[0])
 
 
 def commands(
@@ -19,25 +23,22 @@ def commands(
 ) -> list[list[str]]:
     """The commands that program ``board``, the one it was built for, with the build in ``folder``.
 
-    An ECP5 is loaded until it loses power, or with ``keep`` for good, into the flash. An iCE40
-    board shares its pins with the flash and is always programmed for good; ``iceprog`` does that
-    too and is taken when it is all there is. A ROM image goes into the flash first, as the
-    bitstream reads it when it starts.
+    The part is configured until it loses power, or with ``keep`` for good, by its flash. Where the
+    flash is the only way to the part, it is programmed for good in any case. A ROM image goes into
+    the flash first, as the bitstream reads it when it starts.
     """
     result = BuildResult.load(folder)
     built_for = find_board(result.board)
     if board is not None and board != built_for:
         raise BuildError(f"{folder} was built for {result.board}, not for {board.name}")
-    bitstream, image = str(result.bitstream), str(result.image)
-    offset = str(result.image_offset)
-    if built_for.family == "ice40":
-        if shutil.which(LOADER) is None and shutil.which("iceprog") is not None:
-            images = [] if result.image is None else [["iceprog", "-o", offset, image]]
-            return [*images, ["iceprog", bitstream]]
-        keep = True
-    loader = [LOADER, *built_for.loader]
-    images = [] if result.image is None else [[*loader, "-f", "-o", offset, image]]
-    return [*images, [*loader, "-f" if keep else "-m", bitstream]]
+    program = loader(built_for)
+    options = program.flash if keep or program.ram is None else program.ram
+    file = result.bitstream if built_for.dfu is None else result.bitstream.with_suffix(".dfu")
+    images = []
+    if result.image is not None:
+        place = ["-o", str(result.image_offset), str(result.image)]
+        images = [[program.program, *program.flash, *place]]
+    return [*images, [program.program, *options, str(file)]]
 
 
 def flash(
@@ -49,10 +50,8 @@ def flash(
         return lines
     for arguments in lines:
         if shutil.which(arguments[0]) is None:
-            raise BuildError(
-                f"{arguments[0]} is missing: install openfpgaloader (Debian, Homebrew) or see "
-                "https://trabucayre.github.io/openFPGALoader/guide/install.html"
-            )
+            built_for = find_board(BuildResult.load(folder).board)
+            raise BuildError(f"{arguments[0]} is missing: install {loader(built_for).install}")
         done = subprocess.run(arguments, check=False)
         if done.returncode:
             raise BuildError(f"{arguments[0]} failed with exit status {done.returncode}")

@@ -46,6 +46,7 @@ def _board(size: str, platform: type, *, luts: int, brams: int, dsps: int) -> Bo
         oscillator_hz=48_000_000,
         clock_hz=80_000_000,
         baud=1_000_000,
+        uart="on the header, 3.3 V: pin 0 is its input, pin 1 its output",
         luts=luts,
         ffs=luts,
         dsps=dsps,

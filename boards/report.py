@@ -1,5 +1,6 @@
 """What nextpnr says about a routed design: clock, critical path, use of the part."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ __all__ = ["CriticalPath", "critical_path", "fmax_mhz", "overflow", "resources"]
 
 # Yosys and nextpnr derive a cell's name from the signal's: fifo.level_TRELLIS_FF_Q_DI_LUT4_Z_1.
 _DERIVED = re.compile(
-    r"_(TRELLIS|SB|ICESTORM|LUT4|PFUMX|L6MUX21|CCU2C|DP16KD|MULT18X18D|CARRY)_.*$"
+    r"_(TRELLIS|SB|ICESTORM|DFF|LUT[1-4]|PFUMX|L6MUX21|CCU2C|DP16KD|MULT18X18D|CARRY)_.*$"
 )
 
 
@@ -85,8 +86,14 @@ def overflow(board: Board, log: str) -> dict[str, tuple[int, int]]:
 def _translate(
     board: Board, table: Mapping[str, tuple[int, int]], log: str
 ) -> dict[str, tuple[int, int]]:
-    kinds = FAMILIES[board.family].kinds
-    named = {kind: table[name] for name, kind in kinds.items() if name in table}
+    family = FAMILIES[board.family]
+    named: dict[str, tuple[int, int]] = {}
+    for name, kind in family.kinds.items():
+        if name in table:
+            share = family.shares.get(name, 1)
+            used, available = (math.ceil(share * count) for count in table[name])
+            before, most = named.get(kind, (0, 0))
+            named[kind] = before + used, max(most, available)
     flip_flops = re.findall(r"(\d+) LCs used as (?:LUT4 and DFF|DFF only)", log)
     if flip_flops:
         named["FF"] = (sum(map(int, flip_flops)), board.ffs)

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .board import Board
@@ -62,6 +62,7 @@ class Family:
     bitstream: str  # suffix
     synth_opts: str
     kinds: Mapping[str, str]  # nextpnr's name of a resource -> ours
+    shares: Mapping[str, float] = field(default_factory=dict)  # what one of it is, where not 1
     netlist: str = "top.json"
     yosys: tuple[int, int] = OLDEST["yosys"]
 
@@ -130,9 +131,19 @@ FAMILIES: dict[str, Family] = {
         pack=lambda board: ["-d", _gowin_device(board), *board.pack, "-o", "top.fs", "placed.json"],
         bitstream="fs",
         synth_opts="",
-        kinds={"LUT4": "LUT", "DFF": "FF", "BSRAM": "BRAM", "MULT18X18": "DSP"},
+        kinds={
+            "LUT4": "LUT",
+            "ALU": "LUT",  # a bit of an adder
+            "RAM16SDP4": "LUT",
+            "DFF": "FF",
+            "BSRAM": "BRAM",
+            "MULT18X18": "DSP",
+            "MULT9X9": "DSP",
+            "MULT36X36": "DSP",
+        },
+        shares={"RAM16SDP4": 8, "MULT9X9": 0.5, "MULT36X36": 4},
         netlist="top.syn.json",
-        yosys=(0, 60),
+        yosys=(0, 70),  # infers multipliers
     ),
 }
 

@@ -3,6 +3,7 @@
 from amaranth import (
     ClockDomain,
     ClockSignal,
+    Const,
     DomainRenamer,
     Elaboratable,
     Instance,
@@ -18,7 +19,7 @@ from prunus.hw.host.uart import Uart, uart_divisor
 from prunus.hw.load.flash_reader import FlashReader, flash_timing
 
 from .board import Board
-from .clock import BoardClock
+from .clock import BoardClock, made_hz
 
 __all__ = ["BoardTop", "PowerOnReset"]
 
@@ -77,8 +78,8 @@ class BoardTop(Elaboratable):
         self._board = board
         self._core = core
         requested = board.clock_hz if clock_hz is None else clock_hz
-        self._source = BoardClock(board, requested)
-        self.clock_hz = self._source.clock_hz
+        self._requested = requested
+        self.clock_hz = made_hz(board, requested)
         self._divisor = uart_divisor(self.clock_hz, board.baud)
 
     def _flash_pins(self, m, platform, flash):
@@ -104,7 +105,7 @@ class BoardTop(Elaboratable):
     def elaborate(self, platform):
         m = Module()
         board, core = self._board, self._core
-        m.submodules.source = source = self._source
+        m.submodules.source = source = BoardClock(board, self._requested)
         clock = Signal(name="clock")
         m.d.comb += clock.eq(source.o)
         platform.add_clock_constraint(clock, self.clock_hz)

@@ -1,6 +1,6 @@
 """From a model to a build."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -41,6 +41,7 @@ def compile_model(
     engine: str | None = None,
     options: Options | None = None,
     board: Board | None = None,
+    fixed: Collection[str] = (),
 ) -> Build:
     """Import, compress where asked to, quantize where needed, and lay out for the hardware.
 
@@ -62,6 +63,8 @@ def compile_model(
     board
         Choose the number of PEs or the size of the systolic array, and what goes with them, for
         this board.
+    fixed
+        Fields of ``options`` that ``board`` does not decide.
 
     Raises
     ------
@@ -79,6 +82,7 @@ def compile_model(
         engine=engine,
         options=options,
         board=board,
+        fixed=fixed,
     )
 
 
@@ -93,6 +97,7 @@ def compile_graph(
     engine: str | None = None,
     options: Options | None = None,
     board: Board | None = None,
+    fixed: Collection[str] = (),
 ) -> Build:
     """:func:`compile_model` of a graph."""
     imported, options = graph, options or Options()
@@ -122,10 +127,10 @@ def compile_graph(
         reference, graph = graph, share(graph, weight_bits, init=share_init)
         if calibration is not None:
             graph = _corrected(graph, reference, calibration)
-    graph = _folded(graph)
+    graph = folded(graph)
     _, core, _ = split_host(graph)
     if board is not None:
-        options = choose_options(core, board, options)
+        options = choose_options(core, board, options, fixed)
     placed = plan(core, options)
     assembly = assemble(placed)
     settings: dict[str, Any] = {
@@ -143,7 +148,7 @@ def compile_graph(
             _report(layer, statistics)
             for layer, statistics in zip(placed.layers, assembly.layers, strict=True)
         ),
-        lossless=imported.quantized and _weights_equal(_folded(imported), core),
+        lossless=imported.quantized and _weights_equal(folded(imported), core),
         parameters=sum(
             node.consts[key].size
             for node in imported.nodes
@@ -176,7 +181,7 @@ def _per_channel(graph: Graph, weight_bits: Bits | None) -> bool:
     return weight_bits is None and not few
 
 
-def _folded(graph: Graph) -> Graph:
+def folded(graph: Graph) -> Graph:
     """The graph without channels that are constant: the same function, bit for bit."""
     return fold_constants(fold_pad(graph))
 

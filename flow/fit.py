@@ -1,7 +1,8 @@
 """The fastest accelerator of a network that a board holds."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+import math
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prunus.boards.board import Board
@@ -9,13 +10,15 @@ from prunus.boards.estimate import estimate, shortfall
 from prunus.boards.registry import BOARDS
 from prunus.compiler.ir import Graph
 from prunus.compiler.plan import Options, plan
+from prunus.hw.config import Config
 
-__all__ = ["FitError", "choose_options"]
+__all__ = ["FitError", "Plans", "choose_options"]
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 48, 56, 64, 72, 80)  # more are slow to route
 LANES = (1, 2, 4, 8)
 WORDS = (2, 4, 8, 16)  # of activations, where there is a systolic array
 WORTH = 1.05  # times the fewest cycles: a smaller accelerator is worth it, as its clock is faster
+SMALL_PART = 10_000  # LUTs
 # On the smallest parts everything beside the engines is kept as small as it goes.
 SMALL: dict[str, Any] = {"queue_depth": 1, "huffman_bits": 8, "frame_bytes": 64}
 
@@ -24,41 +27,100 @@ class FitError(ValueError):
     """A network that no accelerator on the board can hold."""
 
 
-def choose_options(core: Graph, board: Board, options: Options | None = None) -> Options:
-    """Options for the fastest accelerator that fits; of those nearly as fast, the least full.
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    options: Options
+    config: Config
+    cycles: int
 
-    ``options`` fixes what the user asked for beside the sizes of the engines.
 
-    Raises
-    ------
-    FitError
-        With the smallest accelerator's shortfall, and the board that would take it.
+class Plans:
+    """The accelerators that a network may get, each laid out once for all boards.
+
+    ``options`` decides what is not a size, and the sizes that are named in ``fixed``.
     """
-    asked = options or Options()
-    fitting: list[tuple[int, float, Options]] = []  # cycles, how full the board gets
-    problem: dict[str, tuple[int, int]] = {}
-    for trial in _trials(core, board, asked):
-        try:
-            placed = plan(core, trial)
-        except ValueError:  # these sizes do not go together, or are too small for a layer
-            continue
-        if trial.engine == "winograd" and not placed.config.winograd:
-            continue
-        used = estimate(board, placed.config, 0)
-        missing = shortfall(board, used)
-        problem = problem or missing  # the smallest accelerator's
-        if not missing:
-            full = max(n / board.limits[kind] for kind, n in used.items() if n)
-            fitting.append((placed.cycles, full, trial))
-    if not fitting:
-        raise FitError(_explain(core, board, asked, problem))
-    enough = WORTH * min(cycles for cycles, *_ in fitting)
-    return min((trial for trial in fitting if trial[0] <= enough), key=lambda trial: trial[1])[2]
+
+    def __init__(
+        self, core: Graph, options: Options | None = None, fixed: Collection[str] = ()
+    ):  # fmt: skip
+        self._core = core
+        self._asked = options or Options()
+        self._fixed = {name: getattr(self._asked, name) for name in fixed}
+        self._known: dict[bool, list[_Candidate]] = {}
+        self._problem = "the board has no accelerator for it"
+
+    def choose(self, board: Board) -> Options:
+        """Options for the fastest that fits a board; of those nearly as fast, the least full.
+
+        Raises
+        ------
+        FitError
+            With what that one lacks that is nearest to fitting, and the smallest board that would
+            take the network.
+        """
+        fitting: list[tuple[int, float, Options]] = []  # cycles, how full the board gets
+        lacking: list[dict[str, tuple[int, int]]] = []
+        for candidate in self._candidates(board):
+            used = estimate(board, candidate.config, 0)
+            missing = shortfall(board, used)
+            if missing:
+                lacking.append(missing)
+            else:
+                full = max(n / board.limits[kind] for kind, n in used.items() if n)
+                fitting.append((candidate.cycles, full, candidate.options))
+        if not fitting:
+            raise FitError(self._explain(board, lacking))
+        enough = WORTH * min(cycles for cycles, *_ in fitting)
+        return min((it for it in fitting if it[0] <= enough), key=lambda it: it[1])[2]
+
+    def _candidates(self, board: Board) -> list[_Candidate]:
+        """What may be the fastest on a board, from small to large."""
+        small = board.luts < SMALL_PART
+        if small not in self._known:
+            self._known[small] = list(self._lay_out(SMALL if small else {}))
+        return self._known[small]
+
+    def _lay_out(self, small: Mapping[str, Any]) -> Iterator[_Candidate]:
+        trials = _trials(self._core, self._asked, small)
+        for trial in dict.fromkeys(replace(trial, **self._fixed) for trial in trials):
+            try:
+                placed = plan(self._core, trial)
+            except ValueError as error:  # sizes that do not go together, or are too small
+                self._problem = str(error)
+                continue
+            if trial.engine != "winograd" or placed.config.winograd:
+                yield _Candidate(trial, placed.config, placed.cycles)
+
+    def _explain(self, board: Board, lacking: list[dict[str, tuple[int, int]]]) -> str:
+        if not lacking:
+            return f"{board.name}: {self._problem}"
+
+        def excess(missing: dict[str, tuple[int, int]]) -> float:
+            return math.prod(n / max(1, room) for n, room in missing.values())
+
+        nearest = min(lacking, key=excess)
+        needs = ", ".join(f"{n} {kind} of {room}" for kind, (n, room) in nearest.items())
+        others = sorted(BOARDS.values(), key=lambda other: (other.luts, other.memory_bits))
+        takers = (other.name for other in others if other != board and self._fits(other))
+        taker = next(takers, "no known board")
+        return f"{board.name}: the model needs at least {needs}; {taker} would take it"
+
+    def _fits(self, board: Board) -> bool:
+        return any(
+            not shortfall(board, estimate(board, candidate.config, 0))
+            for candidate in self._candidates(board)
+        )
 
 
-def _trials(core: Graph, board: Board, asked: Options) -> Iterator[Options]:
-    """What may be the fastest, from small to large."""
-    small = SMALL if board.family == "ice40" else {}
+def choose_options(
+    core: Graph, board: Board, options: Options | None = None, fixed: Collection[str] = ()
+) -> Options:
+    """:meth:`Plans.choose` for one board."""
+    return Plans(core, options, fixed).choose(board)
+
+
+def _trials(core: Graph, asked: Options, small: Mapping[str, Any]) -> Iterator[Options]:
+    """Sizes that may be the fastest, from small to large."""
     usual = plan(core, replace(asked, pes=8, lanes=None, act_word=16))
     if not usual.config.columns:
         for pes in SIZES:
@@ -82,18 +144,3 @@ def _trials(core: Graph, board: Board, asked: Options) -> Iterator[Options]:
                 yield from (
                     replace(trial, engine="eie", pes=pes) for pes in SIZES if pes % lanes == 0
                 )
-
-
-def _explain(core: Graph, board: Board, asked: Options, problem: dict[str, tuple[int, int]]) -> str:
-    needs = ", ".join(f"{n} {kind} of {room}" for kind, (n, room) in problem.items())
-    larger = sorted(
-        (other for other in BOARDS.values() if other.memory_bits > board.memory_bits),
-        key=lambda other: other.memory_bits,
-    )
-    for other in larger:
-        try:
-            choose_options(core, other, asked)
-        except FitError:
-            continue
-        return f"{board.name}: the model needs at least {needs}; {other.name} would take it"
-    return f"{board.name}: the model needs at least {needs}; no known board would take it"

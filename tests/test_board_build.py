@@ -148,7 +148,7 @@ ERROR: Unable to place cell 'x', no Bels remaining of type ICESTORM_DSP
 @pytest.mark.parametrize(
     "lc, ram, over, hint",
     [
-        (100, 3, "9 DSP of 8", "the nearest board that holds it is ulx3s-12f"),
+        (100, 3, "9 DSP of 8", "the nearest board that holds it is tang-nano-9k"),
         (30000, 3, "30000 LUT of 5280, 9 DSP of 8", "the nearest board that holds it is ulx3s-45f"),
         (100, 900, "900 BRAM of 30, 9 DSP of 8", "the nearest board that holds it is ulx3s-85f"),
         (99999, 3, "99999 LUT of 5280, 9 DSP of 8", "no board holds it"),

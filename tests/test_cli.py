@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import json
 import pkgutil
+import re
 
 import numpy as np
 import pytest
@@ -152,8 +153,7 @@ def test_config_file_is_checked(run, folder, tmp_path, text, message):
         (["--queue-depth", "0"], "queue_depth must be 1 to 1024, not 0"),
         (["--engine", "cpu"], "engine 'cpu' is unknown"),
         (["--board", "icebraeker"], "did you mean icebreaker?"),
-        (["--board", "icebreaker", "--pes", "2"], "leave out --board or --pes"),
-        (["--board", "icebreaker", "--config", "c.toml"], "exclude each other"),
+        (["--board", "icebreaker", "--pes", "64"], "icebreaker: the model needs at least"),
         (["--config", "none.toml"], "none.toml: no such file"),
         (["--calibration", "none.npy"], "none.npy: no such file"),
         (["--speed", "9"], "No such option"),
@@ -472,7 +472,11 @@ def test_doctor_and_boards(run):
     status, out, _ = run("boards", "--json")
     boards = {board["name"]: board for board in json.loads(out)["boards"]}
     assert status == 0 and boards["ulx3s-85f"]["resources"]["DSP"] == 156
-    assert "icebreaker" in run("boards")[1]
+    assert boards["ulx3s-85f"]["mlperf_tiny"]["kws"]["cycles"] > 0
+    assert "would take it" in boards["icebreaker"]["mlperf_tiny"]["ic"]["refused"]
+    listed = run("boards")[1]
+    assert re.search(r"^ulx3s-85f .* kws, ic, vww, ad *$", listed, re.MULTILINE)
+    assert "orangecrab-25f: UART on the header" in listed
 
 
 def test_doctor_says_what_to_do(run, monkeypatch):

@@ -1,5 +1,8 @@
 """Accelerators that are chosen for a board fit it, by the board's own count."""
 
+import dataclasses
+import re
+
 import pytest
 from int8_graphs import Int8
 from networks import random_network
@@ -7,7 +10,8 @@ from networks import random_network
 from prunus.boards.estimate import blocks, estimate, shortfall
 from prunus.boards.registry import BOARDS
 from prunus.compiler.plan import Options, plan
-from prunus.flow.fit import FitError, choose_options
+from prunus.flow import fit
+from prunus.flow.fit import FitError, Plans, choose_options
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
@@ -36,6 +40,67 @@ def test_shortfall_is_told_in_numbers():
         match=r"^icebreaker: the model needs at least \d+ BRAM of 30.*; ulx3s-45f would take it$",
     ):
         choose_options(graph, BOARDS["icebreaker"])
+
+
+def test_the_nearest_board_is_the_smallest_that_takes_it():
+    """Also where that has less memory: the most of an iCE40's is in blocks of another kind."""
+    graph = random_network([256, 128])
+    plans = Plans(graph)
+    taken = [name for name, board in BOARDS.items() if takes(plans, board)]
+    smallest = min(taken, key=lambda name: BOARDS[name].luts)
+    assert "icebreaker" not in taken and "tang-nano-9k" in taken
+    with pytest.raises(FitError, match=rf"; {smallest} would take it$"):
+        plans.choose(BOARDS["icebreaker"])
+
+
+def takes(plans, board):
+    try:
+        plans.choose(board)
+    except FitError:
+        return False
+    return True
+
+
+def test_the_shortfall_is_that_of_the_nearest_accelerator():
+    board = dataclasses.replace(BOARDS["icebreaker"], luts=20_000, ffs=20_000)
+    graph = random_network([1000, 200])
+    with pytest.raises(FitError) as caught:
+        choose_options(graph, board)
+    needed = int(re.search(r"at least (\d+) BRAM of 30; ", str(caught.value))[1])
+    trials = [plan(graph, Options(pes=pes, lanes=1)) for pes in (1, 2, 4, 8)]
+    assert needed <= min(estimate(board, placed.config, 0)["BRAM"] for placed in trials)
+
+
+def test_logic_is_not_filled_to_the_last_cell():
+    board = BOARDS["icebreaker"]
+    assert shortfall(board, {"LUT": 4857, "BRAM": 30}) == {}
+    assert shortfall(board, {"LUT": 4858, "BRAM": 31}) == {"LUT": (4858, 4857), "BRAM": (31, 30)}
+
+
+@pytest.mark.parametrize("board", ["icebreaker", "ulx3s-25f"])
+def test_sizes_that_are_fixed_are_kept(board):
+    graph = random_network([64, 48, 10])
+    asked = Options(pes=2, queue_depth=3, huffman_bits=9)
+    free = choose_options(graph, BOARDS[board])
+    options = choose_options(graph, BOARDS[board], asked, fixed=("pes", "queue_depth"))
+    assert (options.pes, options.queue_depth) == (2, 3)
+    assert options.act_word == free.act_word
+    if board == "icebreaker":  # kept small, unless it is fixed
+        assert options.huffman_bits == free.huffman_bits != 9
+
+
+def test_fixed_sizes_that_do_not_go_together():
+    asked = Options(pes=3, lanes=2)
+    with pytest.raises(FitError, match=r"^ulx3s-25f: lanes must divide"):
+        choose_options(random_network([64, 10]), BOARDS["ulx3s-25f"], asked, ("pes", "lanes"))
+
+
+def test_a_refusal_lays_out_each_accelerator_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr(fit, "plan", lambda *sizes: calls.append(sizes) or plan(*sizes))
+    with pytest.raises(FitError, match=r"no known board would take it$"):
+        choose_options(random_network([4000, 300]), BOARDS["ulx3s-85f"])
+    assert len(calls) == len({options for _, options in calls})
 
 
 def test_no_board_at_all():

@@ -58,3 +58,30 @@ def test_an_image_goes_first(tmp_path, monkeypatch):
     script(programs, "iceprog", f"open({str(ran)!r}, 'a').write(' '.join(sys.argv[1:]) + '|')")
     flash.flash(tmp_path)
     assert ran.read_text() == f"-o 1048576 {image}|{bitstream}|"
+
+
+@pytest.mark.parametrize(
+    ("board", "expected", "keep"),
+    [
+        ("upduino3", "openFPGALoader -b ice40_generic -c ft232 -f top.x", None),
+        ("tang-nano-9k", "openFPGALoader -b tangnano9k -m top.x", "-f"),
+        ("colorlight-i5", "openFPGALoader -b colorlight-i5 -m top.x", "-f"),
+        ("orangecrab-85f", "dfu-util -d 1209:5af0 -a 0 -D top.dfu", None),
+    ],
+)
+def test_commands_of_other_boards(tmp_path, monkeypatch, board, expected, keep):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    finished(tmp_path, board)
+    [[*options, file]] = flash.flash(tmp_path, dry_run=True)
+    assert " ".join([*options, file.removeprefix(f"{tmp_path}/")]) == expected
+    [kept] = flash.flash(tmp_path, keep=True, dry_run=True)
+    assert kept == [*options[:-1], keep or options[-1], file]
+    with pytest.raises(BuildError, match=rf"^{options[0]} is missing: install .*\(Debian, Homeb"):
+        flash.flash(tmp_path)
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_every_board_can_be_programmed(tmp_path, board):
+    finished(tmp_path, board)
+    for keep in (False, True):
+        assert flash.commands(tmp_path, keep=keep)[-1][-1].startswith(str(tmp_path / "top."))

@@ -7,6 +7,7 @@ import pytest
 from board_support import MHZ
 
 from prunus.boards.pll import Ecp5Dividers, ecp5_dividers, ice40_dividers
+from prunus.boards.pll_gowin import gowin_dividers
 
 
 def closest(made, wanted):
@@ -66,12 +67,32 @@ def test_ice40_dividers(input_hz, step):
         assert 533 * MHZ <= made * 2**got.divq <= 1066 * MHZ
 
 
+@pytest.mark.parametrize("input_hz, step", [(27 * MHZ, 1), (50 * MHZ, 7)])
+def test_gowin_dividers(input_hz, step):
+    makes = {
+        Fraction(input_hz * multiply, reference)
+        for reference in range(1, 65)
+        for multiply in range(1, 65)
+        if 3 * MHZ * reference <= input_hz
+    }
+    makes = sorted(f for f in makes if 3.125 * MHZ <= f <= 600 * MHZ)
+    clocks = range(4 * MHZ, 401 * MHZ, step * MHZ)
+    for got in check_dividers(gowin_dividers, input_hz, makes, clocks):
+        made = got.output_hz(input_hz)
+        assert 1 <= got.reference <= 64 and 1 <= got.multiply <= 64
+        assert got.vco in (2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128)
+        assert 3 * MHZ <= Fraction(input_hz, got.reference) <= 400 * MHZ
+        assert 400 * MHZ <= made * got.vco <= 1200 * MHZ
+
+
 def test_dividers_refuse():
     for clock in (3 * MHZ, 401 * MHZ):
         with pytest.raises(ValueError, match=r"^clock_hz must be 3.125 to 400 MHz, not \d+ MHz$"):
             ecp5_dividers(25 * MHZ, clock)
     with pytest.raises(ValueError, match=r"^input_hz must be 10 to 133 MHz, not 8 MHz$"):
         ice40_dividers(8 * MHZ, 24 * MHZ)
+    with pytest.raises(ValueError, match=r"^clock_hz must be 3.125 to 600 MHz, not 601 MHz$"):
+        gowin_dividers(27 * MHZ, 601 * MHZ)
     with pytest.raises(TypeError, match=r"^clock_hz must be an int, not 80.5$"):
         ecp5_dividers(25 * MHZ, 80.5)
     assert ecp5_dividers(25 * MHZ, 80 * MHZ) in (Ecp5Dividers(1, 16, 5), Ecp5Dividers(1, 32, 10))

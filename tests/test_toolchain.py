@@ -30,3 +30,23 @@ def test_old_or_missing_tool(tmp_path, monkeypatch):
         toolchain.find_tool("yosys", "native")
     with pytest.raises(ValueError, match=r"^tools must be one of auto, native, wheel, not 'any'$"):
         toolchain.find_tool("yosys", "any")
+
+
+def test_a_family_may_want_a_newer_tool(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("YOSYS", raising=False)
+    script(tmp_path, "yosys", "print('Yosys 0.52')")
+    wanted = toolchain.FAMILIES["gowin"].yosys
+    assert toolchain.find_tool("yosys").native
+    assert not toolchain.find_tool("yosys", oldest=wanted).native
+    with pytest.raises(BuildError, match=r"is Yosys 0.52, 0.70 or newer is needed\): install it"):
+        toolchain.find_tool("yosys", "native", wanted)
+
+
+@pytest.mark.parametrize("choice", toolchain.CHOICES)
+def test_a_tool_that_is_python(tmp_path, monkeypatch, choice):
+    pytest.importorskip("apycula")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    script(tmp_path, "gowin_pack", "print('1.0')")
+    tool = toolchain.find_tool("gowin_pack", choice)
+    assert tool.version.startswith("apycula ") and str(tmp_path) not in " ".join(tool.command)

@@ -15,9 +15,12 @@ __all__ = ["boards_command", "doctor_command"]
 @click.command("boards")
 @json_option
 def boards_command(as_json: bool) -> None:
-    """List the boards that bitstreams can be made for."""
+    """List the boards that bitstreams can be made for, and the models that they hold."""
     from prunus.boards.registry import BOARDS
 
+    from ..mlperf_tiny import fits
+
+    known = fits()
     boards = [
         {
             "name": board.name,
@@ -25,8 +28,10 @@ def boards_command(as_json: bool) -> None:
             "part": board.part,
             "clock_mhz": board.clock_hz / 1e6,
             "baud": board.baud,
+            "uart": board.uart or "USB",
             "memory_bytes": board.memory_bytes,
             "resources": dict(board.limits),
+            "mlperf_tiny": known.get(board.name, {}),
         }
         for board in BOARDS.values()
     ]
@@ -37,14 +42,19 @@ def boards_command(as_json: bool) -> None:
         table.add_column("part")
         for title in ("clock, MHz", "memory, KiB", "LUT", "block RAM", "multipliers"):
             table.add_column(title, justify="right")
+        table.add_column("of MLPerf Tiny")
         for board in BOARDS.values():
             limits = board.limits
+            held = [model for model, it in known.get(board.name, {}).items() if "cycles" in it]
             table.add_row(
                 board.name, board.part, f"{board.clock_hz / 1e6:g}",
                 f"{board.memory_bytes / 1024:.0f}", f"{limits['LUT']:,}",
-                f"{limits['BRAM']}", f"{limits['DSP']}",
+                f"{limits['BRAM']}", f"{limits['DSP']}", ", ".join(held) or "-",
             )  # fmt: skip
         console.print(table)
+        for board in BOARDS.values():
+            if board.uart:
+                console.print(f"{board.name}: UART {board.uart}.")
 
     show({"boards": boards}, as_json, draw)
 

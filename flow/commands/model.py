@@ -25,7 +25,7 @@ FILE = click.Path(path_type=Path)
 @click.command("compile")
 @click.argument("model", type=FILE)
 @click.option("-o", "--output", type=FILE, required=True, metavar="BUILD", help="Folder to write.")
-@click.option("--board", metavar="NAME", help="Choose sizes that fit a board.")
+@click.option("--board", metavar="NAME", help="Choose the other sizes to fit a board.")
 @click.option("--config", "config_file", type=FILE, metavar="FILE.toml", help="Sizes, by name.")
 @click.option(
     "--engine",
@@ -76,10 +76,6 @@ def compile_command(
     """
     from ..verilog import check_engine
 
-    if board is not None and config_file is not None:
-        raise click.UsageError("--board and --config exclude each other; give one of them")
-    if board is not None and pes is not None:
-        raise click.UsageError("--board chooses the number of PEs; leave out --board or --pes")
     if engine != "auto":
         check_engine(engine)
     chosen = {"pes": pes, "queue_depth": queue_depth}
@@ -111,7 +107,8 @@ def compile_command(
 
 
 def _sizes(board: str | None, config_file: Path | None, given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of :func:`compile_model` that decide sizes; options beat the file."""
+    """The arguments of :func:`compile_model` that decide sizes: options beat the file, and both
+    what would be chosen for a board."""
     from ..inputs import options_from, read_options
 
     fields = (read_options(config_file) if config_file is not None else {}) | given
@@ -120,7 +117,7 @@ def _sizes(board: str | None, config_file: Path | None, given: dict[str, Any]) -
         return {"options": options}
     from prunus.boards.registry import find_board
 
-    return {"options": options, "board": find_board(board)}
+    return {"options": options, "board": find_board(board), "fixed": tuple(fields)}
 
 
 def _draw_build(console: Console, build: "Build") -> None:
