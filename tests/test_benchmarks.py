@@ -1,11 +1,17 @@
 """The commands in ``benchmarks``: their networks, limits and tables, without the long runs."""
 
+import argparse
 import importlib.util
 import re
 import sys
+from types import SimpleNamespace
 
 import pytest
+from networks import random_network
 from support import ROOT
+
+from prunus.boards.registry import BOARDS
+from prunus.flow.compile import compile_graph
 
 sys.path.insert(0, str(ROOT / "benchmarks"))  # where a command finds what it shares with others
 
@@ -138,3 +144,99 @@ def test_words_are_moved_by_whole_frames():
     shifts = {round(float(row[10])) - 10 for row in found}
     assert shifts <= set(range(-4, 5)) and len(shifts) > 5
     assert all((row.diff() >= 0).all() and row.min() >= 0 and row.max() <= 19 for row in found)
+
+
+@pytest.fixture(scope="module")
+def boards():
+    return load("boards")
+
+
+MEASURED = {
+    "board": "icebreaker",
+    "model": "digits",
+    "clock_mhz": 24.0,
+    "routed_mhz": 30.5,
+    "timing_met": True,
+    "resources": {"LUT": [4800, 5280], "FF": [2500, 5280], "BRAM": [29, 30], "DSP": [5, 8]},
+    "cycles": 1200,
+    "latency_ms": 0.05,
+}
+
+
+def test_a_row_for_each_board_and_model(boards, monkeypatch, capsys):
+    asked = []
+
+    def measure(board, model, options):
+        asked.append((board.name, model))
+        return MEASURED | {"board": board.name, "model": model, "timing_met": model != "kws"}
+
+    monkeypatch.setattr(boards, "measure", measure)
+    assert boards.main([]) == 0
+    assert [board for board, _ in asked] == list(boards.BOARDS)
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split()[:3] == ["board", "model", "clock"] and len(lines) == len(boards.BOARDS)
+    assert lines[0].split() == [
+        "icebreaker", "digits", "24.0", "30.5", "4800", "2500", "29", "5", "-", "1,200", "0.0500",
+    ]  # fmt: skip
+    monkeypatch.setenv("PRUNUS_DATA", "somewhere")
+    assert boards.main(["ulx3s-85f", "--models", "kws,ic"]) == 1
+    assert "timing missed" in capsys.readouterr().out.splitlines()[1]
+    assert asked[-2:] == [("ulx3s-85f", "kws"), ("ulx3s-85f", "ic")]
+
+
+def test_a_network_that_does_not_fit_is_a_row(boards, monkeypatch, capsys):
+    def network(*_):
+        raise boards.FitError("icebreaker: too small")
+
+    monkeypatch.setattr(boards, "network", network)
+    assert boards.main(["icebreaker"]) == 1
+    assert capsys.readouterr().out.splitlines()[1].split(maxsplit=2)[2] == "icebreaker: too small"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["icebraker"], "BOARD must be of icebreaker, "), (["--models", "x"], "--models must be of "),
+     (["--models", "kws"], "PRUNUS_DATA must name the folder")],
+)  # fmt: skip
+def test_bad_calls(boards, monkeypatch, capsys, arguments, message):
+    monkeypatch.delenv("PRUNUS_DATA", raising=False)
+    with pytest.raises(SystemExit):
+        boards.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("board", ["ulx3s-25f", "tang-nano-9k"])
+def test_cycles_are_measured_once(boards, monkeypatch, tmp_path, board):
+    monkeypatch.setenv("PRUNUS_CACHE", str(tmp_path))
+    graph = random_network([16, 8, 4])
+    monkeypatch.setattr(boards, "digits_network", lambda: graph)
+    monkeypatch.setattr(
+        boards, "compile_graph", lambda g, calibration, **rest: compile_graph(g, **rest)
+    )
+    build, inputs = boards.network("digits", boards.BOARDS[board], "auto", 3)
+    assert inputs.shape == (3, 64)
+    ran = []
+
+    def simulated(*arguments):
+        ran.append(arguments)
+        return SimpleNamespace(bit_exact=True, cycles=[30, 50, 40])
+
+    monkeypatch.setattr(boards, "simulate", simulated)
+    assert [boards.most_cycles(build, inputs) for _ in range(2)] == [50, 50]
+    assert len(ran) == 1
+    assert boards.most_cycles(build, inputs[:1]) == 50 and len(ran) == 2
+    monkeypatch.setattr(boards, "simulate", lambda *_: SimpleNamespace(
+        bit_exact=False, first_mismatches=["here"]))  # fmt: skip
+    with pytest.raises(ArithmeticError, match=r"^the gates differ: here$"):
+        boards.most_cycles(build, inputs[:2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", BOARDS)
+def test_default_networks_meet_timing(boards, tmp_path, board):
+    options = argparse.Namespace(
+        engine="auto", samples=2, output=tmp_path, clock=None, seeds=4, tools="auto"
+    )
+    row = boards.measure(BOARDS[board], "digits", options)
+    assert row["timing_met"] and row["cycles"] > 0
+    assert (tmp_path / f"{board}-digits" / "result.json").is_file()
