@@ -44,21 +44,22 @@ class MacArray(wiring.Component):
         if isinstance(platform, LatticeICE40Platform):
             self._ice40(m)
             return m
+        before: list[Signal] = []
         for row in range(ROWS):
             a = Signal(signed(8), name=f"a_{row}", reset_less=True)
             m.d.sync += a.eq(self.a[row])
+            products = []
             for n in range(OUTPUTS):
                 w = Signal(signed(8), name=f"w_{row}_{n}", reset_less=True)
                 product = Signal(signed(16), name=f"product_{row}_{n}", reset_less=True)
                 with m.If(self.load[row]):
                     m.d.sync += w.eq(self.w[n])
                 m.d.sync += product.eq(a * w)
-                if row % 2:
-                    total = Signal(signed(16), name=f"sum_{row}_{n}", reset_less=True)
-                    m.d.sync += total.eq(before[n] + product)
-                    m.d.comb += self.o[n][row // 2].eq(total)
-                else:
-                    before = [product] if n == 0 else [*before, product]
+                products.append(product)
+            if row % 2:
+                for n, (low, high) in enumerate(zip(before, products, strict=True)):
+                    m.d.sync += self.o[n][row // 2].eq(low + high)
+            before = products
         return m
 
     def _ice40(self, m):
