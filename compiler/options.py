@@ -13,9 +13,9 @@ class Options:
 
     ``engine``: which of them runs fully-connected layers; ``"winograd"``: the systolic array, with
     a Winograd unit beside it wherever that gains; ``"compact"``: the compact engine, which runs
-    everything. ``pes`` counts where the EIE array does, ``tile_pixels`` where there is a systolic array; ``tile_runs`` lets the image hold runs of zeros
-    for it, for a second table in block RAM; ``code_groups`` lets a code word stand for several
-    weights.
+    everything. ``pes`` counts where the EIE array does, ``tile_pixels`` where there is a systolic
+    array; ``tile_runs`` lets the image hold runs of zeros for it, for a second table in block RAM;
+    ``code_groups`` lets a code word stand for several weights.
     """
 
     pes: int = 64
