@@ -1,5 +1,7 @@
 """Where a design's clock comes from: a pin or the part's own oscillator, and a PLL behind it."""
 
+from typing import Any
+
 from amaranth import Const, Instance, Module
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import Out
@@ -10,7 +12,7 @@ from .pll_gowin import GowinPll, gowin_dividers
 
 __all__ = ["BoardClock", "dividers", "hfosc_divider", "made_hz"]
 
-_DIVIDERS = {"ecp5": ecp5_dividers, "ice40": ice40_dividers, "gowin": gowin_dividers}
+_DIVIDERS: dict[str, Any] = {"ecp5": ecp5_dividers, "ice40": ice40_dividers, "gowin": gowin_dividers}
 
 
 def hfosc_divider(output_hz: int, input_hz: int) -> int:
@@ -29,7 +31,7 @@ def hfosc_divider(output_hz: int, input_hz: int) -> int:
     return made.index(output_hz)
 
 
-def dividers(board: Board, clock_hz: int):
+def dividers(board: Board, clock_hz: int) -> Any:
     """What makes ``clock_hz`` of a board's oscillator: a PLL's dividers; None where nothing has to;
     a number for an SB_HFOSC."""
     if board.oscillator == HFOSC:
@@ -80,15 +82,15 @@ class BoardClock(wiring.Component):
         if self._dividers is None:
             m.d.comb += [self.o.eq(oscillator.i), self.locked.eq(1)]
             return m
-        pll = {
+        made: Any = {
             "ecp5": lambda: Ecp5Pll(self._dividers),
             "ice40": lambda: Ice40Pll(self._dividers, board.oscillator_hz),
             "gowin": lambda: GowinPll(self._dividers, board.oscillator_hz),
         }[board.family]()
-        m.submodules.pll = pll
+        m.submodules.pll = made
         m.d.comb += [
-            pll.i.eq(oscillator.i),
-            self.o.eq(pll.o),
-            self.locked.eq(pll.locked),
+            made.i.eq(oscillator.i),
+            self.o.eq(made.o),
+            self.locked.eq(made.locked),
         ]
         return m

@@ -6,7 +6,7 @@ iCE40 UltraPlus data sheet (FPGA-DS-02008, PLL timing).
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from amaranth import Const, Instance, Module, Signal
 from amaranth.lib import wiring
@@ -27,10 +27,10 @@ class Ecp5Dividers:
     multiply: int  # 1..128, in the feedback path
     output: int  # 1..128
 
-    INPUT = (8 * MHZ, 400 * MHZ)
-    OUTPUT = (3.125 * MHZ, 400 * MHZ)
-    PFD = (10 * MHZ, 400 * MHZ)
-    VCO = (400 * MHZ, 800 * MHZ)
+    INPUT: ClassVar[tuple[float, float]] = (8 * MHZ, 400 * MHZ)
+    OUTPUT: ClassVar[tuple[float, float]] = (3.125 * MHZ, 400 * MHZ)
+    PFD: ClassVar[tuple[float, float]] = (10 * MHZ, 400 * MHZ)
+    VCO: ClassVar[tuple[float, float]] = (400 * MHZ, 800 * MHZ)
 
     def pfd_hz(self, input_hz: int) -> Fraction:
         """Frequency that the phase detector compares."""
@@ -51,10 +51,10 @@ class Ice40Dividers:
     divf: int  # 0..127
     divq: int  # 1..6
 
-    INPUT = (10 * MHZ, 133 * MHZ)
-    OUTPUT = (16 * MHZ, 275 * MHZ)
-    PFD = (10 * MHZ, 133 * MHZ)
-    VCO = (533 * MHZ, 1066 * MHZ)
+    INPUT: ClassVar[tuple[float, float]] = (10 * MHZ, 133 * MHZ)
+    OUTPUT: ClassVar[tuple[float, float]] = (16 * MHZ, 275 * MHZ)
+    PFD: ClassVar[tuple[float, float]] = (10 * MHZ, 133 * MHZ)
+    VCO: ClassVar[tuple[float, float]] = (533 * MHZ, 1066 * MHZ)
 
     def pfd_hz(self, input_hz: int) -> Fraction:
         """Frequency that the phase detector compares."""
@@ -75,10 +75,10 @@ class Ice40Dividers:
 class Dividers(Protocol):
     """What the dividers of every kind of PLL tell."""
 
-    INPUT: tuple[float, float]
-    OUTPUT: tuple[float, float]
-    PFD: tuple[float, float]
-    VCO: tuple[float, float]
+    INPUT: ClassVar[tuple[float, float]]
+    OUTPUT: ClassVar[tuple[float, float]]
+    PFD: ClassVar[tuple[float, float]]
+    VCO: ClassVar[tuple[float, float]]
 
     def pfd_hz(self, input_hz: int) -> Fraction: ...
     def vco_hz(self, input_hz: int) -> Fraction: ...

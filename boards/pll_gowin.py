@@ -5,6 +5,7 @@ Limits are those of the GW1NR data sheet (DS117, PLL parameters) for speed grade
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 from amaranth import Const, Instance, Module
 from amaranth.lib import wiring
@@ -25,10 +26,10 @@ class GowinDividers:
     multiply: int  # 1..64
     vco: int  # of VCO_DIVIDERS
 
-    INPUT = (3 * MHZ, 400 * MHZ)
-    OUTPUT = (3.125 * MHZ, 600 * MHZ)
-    PFD = (3 * MHZ, 400 * MHZ)
-    VCO = (400 * MHZ, 1200 * MHZ)
+    INPUT: ClassVar[tuple[float, float]] = (3 * MHZ, 400 * MHZ)
+    OUTPUT: ClassVar[tuple[float, float]] = (3.125 * MHZ, 600 * MHZ)
+    PFD: ClassVar[tuple[float, float]] = (3 * MHZ, 400 * MHZ)
+    VCO: ClassVar[tuple[float, float]] = (400 * MHZ, 1200 * MHZ)
 
     def pfd_hz(self, input_hz: int) -> Fraction:
         """Frequency that the phase detector compares."""

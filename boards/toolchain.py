@@ -86,7 +86,7 @@ def _place_ice40(board: Board, clock_hz: int) -> list[str]:
 
 def _gowin_device(board: Board) -> str:
     """Name of the part's data base: GW1N-9C for GW1NR-LV9QN88PC6/I5 of family GW1NR-9C."""
-    return board.platform()._chipdb_device
+    return str(board.platform()._chipdb_device)
 
 
 def _place_gowin(board: Board, clock_hz: int) -> list[str]:

@@ -272,7 +272,8 @@ class CompactCore(wiring.Component):
                     m.d.sync += for_drain.eq(1)
                     m.next = "FETCH"
                 with m.Else():
-                    m.d.sync += [given.eq(walker.last), last_block.eq(walker.last_block)]
+                    with m.If(walker.last):
+                        m.d.sync += [given.eq(1), last_block.eq(walker.last_block)]
                     m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += run.eq(1)
