@@ -12,7 +12,11 @@ from .pll_gowin import GowinPll, gowin_dividers
 
 __all__ = ["BoardClock", "dividers", "hfosc_divider", "made_hz"]
 
-_DIVIDERS: dict[str, Any] = {"ecp5": ecp5_dividers, "ice40": ice40_dividers, "gowin": gowin_dividers}
+_DIVIDERS: dict[str, Any] = {
+    "ecp5": ecp5_dividers,
+    "ice40": ice40_dividers,
+    "gowin": gowin_dividers,
+}
 
 
 def hfosc_divider(output_hz: int, input_hz: int) -> int:
@@ -46,7 +50,7 @@ def made_hz(board: Board, clock_hz: int) -> int:
     found = dividers(board, clock_hz)
     if found is None or board.oscillator == HFOSC:
         return clock_hz
-    return round(found.output_hz(board.oscillator_hz))
+    return int(round(found.output_hz(board.oscillator_hz)))
 
 
 class BoardClock(wiring.Component):

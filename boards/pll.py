@@ -129,7 +129,7 @@ def ecp5_dividers(input_hz: int, output_hz: int) -> Ecp5Dividers:
     """Dividers of the EHXPLLL whose output is nearest to ``output_hz``, at most 1 % away."""
     check(Ecp5Dividers, input_hz, output_hz)
     candidates = []
-    for reference in range(1, min(128, input_hz // Ecp5Dividers.PFD[0]) + 1):
+    for reference in range(1, min(128, int(input_hz // Ecp5Dividers.PFD[0])) + 1):
         for multiply in range(1, 129):
             vco = Fraction(input_hz * multiply, reference)
             if _within(vco, Ecp5Dividers.VCO):
@@ -144,7 +144,7 @@ def ice40_dividers(input_hz: int, output_hz: int) -> Ice40Dividers:
     check(Ice40Dividers, input_hz, output_hz)
     candidates = [
         Ice40Dividers(divr, divf, divq)
-        for divr in range(min(16, input_hz // Ice40Dividers.PFD[0]))
+        for divr in range(min(16, int(input_hz // Ice40Dividers.PFD[0])))
         for divf in range(128)
         for divq in range(1, 7)
     ]

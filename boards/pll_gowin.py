@@ -47,7 +47,7 @@ def gowin_dividers(input_hz: int, output_hz: int) -> GowinDividers:
     check(GowinDividers, input_hz, output_hz)
     candidates = [
         GowinDividers(reference, multiply, vco)
-        for reference in range(1, min(64, input_hz // GowinDividers.PFD[0]) + 1)
+        for reference in range(1, min(64, int(input_hz // GowinDividers.PFD[0])) + 1)
         for multiply in range(1, 65)
         for vco in VCO_DIVIDERS
     ]

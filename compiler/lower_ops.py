@@ -99,14 +99,12 @@ def depthwise(low: Lowering, node: Node) -> None:
     made, zero = low.made(target), low.zero(node.inputs[0])
     stride, (top, _, left, _) = node.attrs["stride"], node.attrs["padding"]
     if low.sizes.compact and weight.shape[-1] == len(source.channels):
-        steps = [
-            convolve(
-                low.sizes, node.name, first_word(aligned(low, source, node.inputs[0]), low.sizes),
-                made, by_words(weight, low.sizes), scaling, bits, zero=zero, stride=stride,
-                padding=(top, left), dilation=node.attrs["dilation"], group=1,
-            )
-        ]  # fmt: skip
-        low.emit("systolic", node, target, steps, macs=macs(low.core, node))
+        step = convolve(
+            low.sizes, node.name, first_word(aligned(low, source, node.inputs[0]), low.sizes),
+            made, by_words(weight, low.sizes), scaling, bits, zero=zero, stride=stride,
+            padding=(top, left), dilation=node.attrs["dilation"], group=1,
+        )  # fmt: skip
+        low.emit("systolic", node, target, [step], macs=macs(low.core, node))
         return
     steps: list[Step] = []
     per_channel = len(source.channels)

@@ -153,7 +153,10 @@ def _dense_sizes(lowered: Lowered, steps: Sequence[Step], options: Options) -> d
 
 def _codes(
     lowered: Lowered,
-    matrices: Sequence[Layer], steps: Sequence[Step], storage: Storage | None, options: Options
+    matrices: Sequence[Layer],
+    steps: Sequence[Step],
+    storage: Storage | None,
+    options: Options,
 ) -> dict[str, Any]:
     """Which codes of weights the loader knows."""
     tiles = [step.weights for step in steps if step.weights is not None]

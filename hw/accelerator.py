@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import Cat, Module, Mux, ResetInserter, Signal
+from amaranth import Cat, Const, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -127,11 +127,7 @@ class Accelerator(wiring.Component):
 
         for name in host.outside:
             connect(m, flipped(getattr(self, f"host_{name}")), getattr(host, name))
-        cleared = Signal()  # after the reset an engine may have something to do
-        with m.If(sequencer.engine_done):
-            m.d.sync += cleared.eq(1)
         usable = Signal()
-        m.d.comb += [usable.eq(loader.done & cleared)]
         m.d.comb += [self.ready.eq(usable), self.failed.eq(loader.error != 0)]
 
         # Image: from block RAM or outside until the host sends one.
@@ -163,14 +159,12 @@ class Accelerator(wiring.Component):
             host.image_id.eq(loader.image_id),
             host.network.eq(loader.network),
         ]
-        if config.compact:
-            self._compact(m, host, loader)
-        else:
-            self._engines(m, host, loader)
+        inside = self._compact if config.compact else self._engines
+        m.d.comb += usable.eq(loader.done & inside(m, host, loader))
         return m
 
     def _compact(self, m, host, loader):
-        """One core for everything that runs the network."""
+        """One core for everything that runs the network; whether it can begin."""
         m.submodules.compact = compact = CompactCore(self.config)
         connect(m, loader.bus, compact.bus)
         m.d.comb += [
@@ -202,9 +196,10 @@ class Accelerator(wiring.Component):
                 self.trace.layer_done.eq(compact.layer_done),
                 self.trace.run_done.eq(busy & ~compact.busy),
             ]
+        return Const(1)
 
     def _engines(self, m, host, loader):
-        """Engines, vector unit and activation memory under the sequencer."""
+        """Engines, vector unit and memory under the sequencer; whether they can begin."""
         config = self.config
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = Activations(config)
@@ -212,6 +207,10 @@ class Accelerator(wiring.Component):
         built = {name: ENGINES[name](config, **_shares(name, config)) for name in engines(config)}
         for name, engine in built.items():
             m.submodules[name] = engine
+
+        cleared = Signal()  # after the reset an engine may have something to do
+        with m.If(sequencer.engine_done):
+            m.d.sync += cleared.eq(1)
 
         # Every memory listens to one bus, and the layer goes everywhere: each takes what it knows.
         connect(m, loader.bus, sequencer.bus)
@@ -304,3 +303,4 @@ class Accelerator(wiring.Component):
                 self.trace.group.eq(vector.w_group),
                 self.trace.data.eq(vector.w_data),
             ]
+        return cleared

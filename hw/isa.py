@@ -20,11 +20,11 @@ zeros where a PE has fewer outputs than ``rows``. The others:
     are one tile; block b sees what is ``b * group`` words behind; and with ``same`` one tile of
     weights is that of all. It finds its way by steps that the compiler has worked out, in fields
     that are of no use otherwise: ``in2_base`` is the word at which the first window would begin,
-    less ``group``, ``slot`` and ``codebook`` are its place in the line, in words, and its line; ``pointer_base`` is
-    from a tap's last segment to the next tap of its line, ``columns`` from a line's last to the
-    next line of taps, ``in_width`` from a line's last pixel to the next line of outputs; all modulo
-    their size. With ``early``, what the descriptor before writes last is read last: only the
-    last segments are (where ``group`` is 0), or the last block.
+    less ``group``, ``slot`` and ``codebook`` are its place in the line, in words, and its line;
+    ``pointer_base`` is from a tap's last segment to the next tap of its line, ``columns`` from a
+    line's last to the next line of taps, ``in_width`` from a line's last pixel to the next line of
+    outputs; all modulo their size. With ``early``, what the descriptor before writes last is read
+    last: only the last segments are (where ``group`` is 0), or the last block.
 ``DEPTHWISE``
     Depthwise convolution on the systolic array, ``lanes`` channels (a block) at a time. The input
     is words: a pixel ``tap_x`` bytes from the next. For each block, ``columns`` lines of

@@ -1,5 +1,7 @@
 """From the sums of a block to the activation memory."""
 
+from typing import Any
+
 from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -86,10 +88,11 @@ class Drain(wiring.Component):
 
         m.submodules.sums = sums = Bank(width=len(self.w_data), depth=COMPACT_PIXELS)
         memories = []
-        for target, width, depth in (
+        kinds: tuple[tuple[Any, int, int], ...] = (
             (Target.CHANNEL, config.acc_width, config.channel_depth),
             (Target.RECORD, record_layout().size, config.record_depth),
-        ):
+        )
+        for target, width, depth in kinds:
             bank = Bank(width=width, depth=depth * config.lanes)
             m.submodules[target.name.lower()] = bank
             m.d.comb += [

@@ -1,6 +1,7 @@
 """Registers for the fields of a descriptor that arrives word by word."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from amaranth import Module, Signal, signed, unsigned
 from amaranth.lib import data, wiring
@@ -44,7 +45,7 @@ class FieldRegisters(wiring.Component):
         for field in FIELDS:
             position -= field.bits
             places[field.name] = position
-        takes: dict[int, list] = {}
+        takes: dict[int, list[Any]] = {}
         for name, field in self.layout:
             kept = Signal(field.shape, name=name, reset_less=True)
             m.d.comb += self.fields[name].eq(kept)
