@@ -74,6 +74,7 @@ def build(
     trace: bool = False,
     burst: int = 1,
     random_start: bool = False,
+    timing: bool = False,
 ) -> Model:
     """Build a model of ``toplevel``, or find it: an unchanged design is never compiled twice.
 
@@ -81,7 +82,7 @@ def build(
     is a Python string is passed as a Verilog string. With ``burst``, a top level that runs by
     itself until it raises its port ``done`` takes that many cycles for each one of its clock. With
     ``random_start``, what has no initial value has a random one, by the seed of :func:`run`; so has
-    what is assigned an unknown value.
+    what is assigned an unknown value. With ``timing`` the sources may wait, for a time or an event.
 
     Raises
     ------
@@ -97,6 +98,8 @@ def build(
     options += [f"-D{name}={value}" for name, value in (defines or {}).items()]
     options += ["--trace"] if trace else []
     options += ["--x-initial", "unique", "--x-assign", "unique"] if random_start else []
+    # That a delay might be zero is said by newer ones only.
+    options += ["--timing", "-Wfuture-ZERODLY", "-Wno-ZERODLY"] if timing else []
     bursts = [f"-DPRUNUS_BURST={burst}"] if burst > 1 else []
     basis = [
         *(verilator.version, verilator.source, compiler.version, version("cocotb")),
