@@ -65,7 +65,11 @@ def _board(board: Board, platform: Any, design: str) -> str:
         "image_flash_0__cipo__io": "cipo",
     }
     assigns = []
-    for light, (name, number) in (("ready", board.ready_led), ("failed", board.failed_led)):
+    for light, place in (("ready", board.ready_led), ("failed", board.failed_led)):
+        if place is None:
+            assigns.append(f"assign {light} = 0;")
+            continue
+        name, number = place
         pins[f"{name}_{number}__io"] = f"{light}_pin"
         inverted = platform.lookup(name, number).ios[0].invert
         assigns.append(f"assign {light} = {'~' if inverted else ''}{light}_pin;")
