@@ -190,7 +190,7 @@ _LOGIC = {
 }
 _LOGIC["gowin"] = _LOGIC["ecp5"]
 # Of an accelerator with the compact engine; synthesized, with sums of 21 bits.
-_COMPACT = {"ecp5": (4200, 2200), "ice40": (4700, 2300)}
+_COMPACT = {"ecp5": (4200, 2100), "ice40": (4800, 2100)}
 _COMPACT["gowin"] = _COMPACT["ecp5"]
 # How full the logic may get before placement fails.
 _FULL = {"ecp5": 0.8, "ice40": 0.92, "gowin": 0.75}

@@ -60,10 +60,10 @@ def best_tile(sizes: Sizes, pixels: int, taps: int, outputs: int) -> tuple[int, 
 def compact_cycles(pixels: int, taps: int, blocks: int) -> int:
     """A layer on the compact engine.
 
-    Each pixel's word is read for every tile of weights, and written once, mostly between reads. A
-    block's outputs are drained while the next is computed.
+    Each pixel's word is read for every tile of weights, and written once: three times in eight
+    while none is read. A block's outputs are drained while the next is computed.
     """
-    reads = taps * (pixels + COMPACT_TILE) + pixels
+    reads = taps * (pixels + COMPACT_TILE) + pixels * 5 // 8
     drain = COMPACT_DRAIN * pixels + COMPACT_LATENCY
     return blocks * max(reads, drain) + COMPACT
 
