@@ -49,4 +49,5 @@ COLORLIGHT_I5 = Board(
     ready_led=("led", 0),
     failed_led=None,
     loaders=(open_fpga_loader("-b", "colorlight-i5"),),
+    image_offset=2 << 20,
 )

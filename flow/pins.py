@@ -27,7 +27,8 @@ def build_pins(
 ) -> Model:
     """The model of ``core`` on ``board`` between a serial host, a flash and an oscillator.
 
-    Its clock comes out of a model of the PLL, its reset out of the lock.
+    Its clock comes out of a model of the PLL, its reset out of the lock; the oscillator must be at
+    a pin.
     :class:`prunus.sim.benches.pins.Wire` talks to it. ``sources`` are models of more cells. The
     flash holds ``flash.bin`` of the working folder; ``+bit_ps=`` is another length of a bit.
     """
@@ -65,11 +66,11 @@ def _board(board: Board, platform: Any, design: str) -> str:
         "image_flash_0__cipo__io": "cipo",
     }
     assigns = []
-    for light, place in (("ready", board.ready_led), ("failed", board.failed_led)):
-        if place is None:
+    for light, led in (("ready", board.ready_led), ("failed", board.failed_led)):
+        if led is None:
             assigns.append(f"assign {light} = 0;")
             continue
-        name, number = place
+        name, number = led
         pins[f"{name}_{number}__io"] = f"{light}_pin"
         inverted = platform.lookup(name, number).ios[0].invert
         assigns.append(f"assign {light} = {'~' if inverted else ''}{light}_pin;")
