@@ -115,7 +115,7 @@ module eie_bench #(
         end
         WAIT: begin
           count = count + 1;
-          if (count == Settle) begin
+          if (count >= Settle && array_done) begin  // after a reset it clears its sums
             start <= 1;
             state <= START;
           end
