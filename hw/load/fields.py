@@ -8,7 +8,7 @@ __all__ = ["FieldReader"]
 
 
 class FieldReader(wiring.Component):
-    """Reads a field of 1 to 63 bits into one of two registers; ``value`` keeps the last 32.
+    """Reads a field of 0 to 63 bits into one of two registers; ``value`` keeps the last 32.
 
     Eight bits a cycle, and the last ones of a field that is no multiple of eight one by one.
 
@@ -19,7 +19,7 @@ class FieldReader(wiring.Component):
     read, bits, to_extra, signed : In
         Begin a field, when not ``busy``; a ``signed`` one only while ``ready``.
     busy : Out(1)
-        High from the cycle after ``read`` until the field is there.
+        High from the cycle after ``read`` until the field is there; not for a field of no bits.
     value : Out(32)
         The field, above it zeros; of a ``signed`` one in no particular form.
     number : Out(32)
@@ -59,18 +59,23 @@ class FieldReader(wiring.Component):
             self.value.eq(value),
             self.number.eq(value ^ negative.replicate(32)),
             self.extra.eq(extra),
-            self.busy.eq(left != 0),
             self.consume.eq(self.busy & self.ready),
             self.amount.eq(Mux(by_eight, 8, 1)),
         ]
 
+        # From a register, as much hangs on it: low when the last bits are taken.
         with m.If(self.consume):
+            m.d.sync += self.busy.eq((left != 8) & (left != 1))
             with m.If(by_eight):
                 m.d.sync += left[3:].eq(left[3:] - 1)
             with m.Else():
                 m.d.sync += left[:3].eq(left[:3] - 1)
         with m.If(self.read):
-            m.d.sync += [left.eq(self.bits), target_extra.eq(self.to_extra)]
+            m.d.sync += [
+                left.eq(self.bits),
+                self.busy.eq(self.bits != 0),
+                target_extra.eq(self.to_extra),
+            ]
             with m.If(~self.to_extra):
                 m.d.sync += negative.eq(self.signed & self.window[-1])
         # The reset lies under the enable, as it does in an iCE40's flip-flops.
