@@ -72,7 +72,9 @@ def test_answers_like_the_golden_model(case, tmp_path):
     assert lint.lint([verilog], top) == []
     model = verilator.build([verilog], top)
     env = {"CASE": str(tmp_path / "case.npz")}
-    results = verilator.run(model, "benches.embedded", env=env, work_dir=tmp_path, seed=1)
+    results = verilator.run(
+        model, "benches.embedded", env=env, work_dir=tmp_path, seed=1, timeout=1800
+    )
     assert len(results) == 9
 
 

@@ -95,7 +95,7 @@ class Receiver(wiring.Component):
             Cat(byte & (i.p.top >= n).replicate(8) for n, byte in enumerate(data_bytes))
         )
 
-        lane = Signal(range(config.lanes))
+        lane = Signal(range(max(2, config.lanes)))
         m.d.comb += self.image.payload.eq(select(data_bytes, lane))
         patience = Signal(range(SETTLE_CYCLES + 1))
 
