@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunus.hw import isa
-from prunus.hw.config import COMPACT_PIXELS, Config
+from prunus.hw.config import Config
 from prunus.hw.isa import Mode, Op
 
 from .allocate import Span, allocate
@@ -64,8 +64,7 @@ def place(lowered: Lowered, options: Options) -> Plan:
     """
     lanes, word = lowered.sizes.lanes, lowered.sizes.word
     bases, act_words = allocate(_spans(lowered))
-    compact = lowered.sizes.compact
-    memory = SharedMemory(lanes, lowered.sizes.tile_outputs // lanes if compact else 1)
+    memory = SharedMemory(lanes)
     layers = [LayerPlan(work, _address(bases, work.target)) for work in lowered.works]
     matrices = [work.matrix for work in lowered.works if work.matrix is not None]
     storage = None
@@ -75,14 +74,14 @@ def place(lowered: Lowered, options: Options) -> Plan:
             acc_rows=options.acc_rows, sparse=options.sparse, code_bits=options.code_bits,
         )  # fmt: skip
         place_matrices(layers, storage, bases, memory, word)
-    tables = place_steps(layers, bases, memory, compact=compact)
+    tables = place_steps(layers, bases, memory)
     steps = [step for work in lowered.works for step in work.steps]
     bits = [step.bits for step in steps] + [matrix.accumulator_bits() for matrix in matrices]
     left = [step.scaling.left for step in steps]
     left += [-int(matrix.shift.min()) for matrix in matrices]
     config = Config(
         **_dense_sizes(lowered, steps, options),
-        **_codes(lowered, matrices, steps, storage, options),
+        **_codes(matrices, steps, storage, options),
         **_winograd_sizes(lowered, steps, memory),
         **_matrix_sizes(layers, storage, options),
         lanes=lanes,
@@ -136,9 +135,6 @@ def _dense_sizes(lowered: Lowered, steps: Sequence[Step], options: Options) -> d
         "window": window,
         "adder": any(step.fields.get("mode") == Mode.ADD for step in steps),
     }
-    if lowered.sizes.compact:
-        return {"compact": True, "columns": lowered.sizes.columns, "tile_pixels": COMPACT_PIXELS,
-                "lane_blocks": 2}  # fmt: skip
     if {"systolic", "winograd"} & engines or "eie" not in engines:
         streams = [step.fields["segments"] for step in steps
                    if step.fields["op"] == Op.DEPTHWISE]  # fmt: skip
@@ -152,22 +148,13 @@ def _dense_sizes(lowered: Lowered, steps: Sequence[Step], options: Options) -> d
 
 
 def _codes(
-    lowered: Lowered,
-    matrices: Sequence[Layer],
-    steps: Sequence[Step],
-    storage: Storage | None,
-    options: Options,
+    matrices: Sequence[Layer], steps: Sequence[Step], storage: Storage | None, options: Options
 ) -> dict[str, Any]:
     """Which codes of weights the loader knows."""
     tiles = [step.weights for step in steps if step.weights is not None]
     dense = storage.dense if storage else ()
     stored = [(layer.weight, flat) for layer, flat in zip(matrices, dense, strict=True)]
-    # The compact engine is for parts in which logic is scarcer than memory for the image.
-    plain = lowered.sizes.compact
-    asked = (
-        options.tile_runs if tiles and not (plain and options.tile_runs is None) else False,
-        False if plain and options.code_groups is None else options.code_groups,
-    )
+    asked = (options.tile_runs if tiles else False), options.code_groups
     runs, groups = worth_it(tiles, stored, options.huffman_bits, *asked)
     return {"tile_runs": runs, "code_groups": groups}
 
