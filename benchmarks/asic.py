@@ -10,10 +10,11 @@ The liberty file is ``liberty/nangate45_typ.lib.gz`` under ``$PRUNUS_DATA``, or 
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from data import data_folder
 
 from prunus.flow.area import Area, measure
 from prunus.flow.liberty import LibertyError, read_library
@@ -24,8 +25,7 @@ from prunus.hw.eie.array import EieArray
 from prunus.hw.eie.pe import Pe
 from prunus.sim.generate import to_verilog
 
-DATA = Path(os.environ.get("PRUNUS_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-LIBERTY = DATA / "liberty" / "nangate45_typ.lib.gz"
+LIBERTY = data_folder() / "liberty" / "nangate45_typ.lib.gz"
 CONFIG = Config(
     pes=64, lanes=8, queue_depth=8, code_bits=4, weight_depth=1 << 17, pointer_depth=1 << 14,
     acc_rows=64, acc_width=24,
