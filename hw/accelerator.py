@@ -105,9 +105,12 @@ class Accelerator(wiring.Component):
         self.image = image
         self.image_stream = image_stream
         self._has_image = image_stream or image is not None
-        self._port = host or HostPort(config, has_image=self._has_image)
+        self._port = host
+        outside = {"i": In(stream.Signature(8)), "o": Out(stream.Signature(8))}
+        if host is not None:
+            outside = {name: host.signature.members[name] for name in host.outside}
         members = {
-            **{f"host_{n}": self._port.signature.members[n] for n in self._port.outside},
+            **{f"host_{name}": member for name, member in outside.items()},
             "ready": Out(1),
             "failed": Out(1),
         }
@@ -121,7 +124,8 @@ class Accelerator(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.host = host = self._port
+        host = self._port or HostPort(config, has_image=self._has_image)
+        m.submodules.host = host
         m.submodules.loader = loader = Loader(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = Activations(config)
