@@ -39,7 +39,7 @@ Progress = Callable[[str, str], None]
 
 
 class UnroutableError(BuildError):
-    """The router found no way from this placement."""
+    """No placement was found with this seed, or the router found no way from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ def build(
     BuildError
         A tool is missing or fails, or the design does not fit.
     UnroutableError
-        The router found no way with any seed.
+        No seed led to a placement that can be routed.
     """
     seeds = tuple(seeds)
     if not seeds:
@@ -210,6 +210,11 @@ class _Work:
         kept = self.out / (log or f"{tool.name}.log")
         kept.write_text(text)
         self._refuse_too_large(text)
+        if router is not None and "Unable to find legal placement" in text:
+            raise UnroutableError(
+                f"{router.name}: no placement was found, the part is too full for that; try more "
+                f"--seeds, or a smaller accelerator (log: {kept})"
+            )
         ended = f"crashed with signal {-status}" if status < 0 else f"exit status {status}"
         error = last_error(text) or last_error(printed) or ended
         raise BuildError(f"{tool.name}: {error} (log: {kept})")

@@ -17,7 +17,7 @@ class Convergence:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self.left: int | None = None
         self._iterations = 0
 
@@ -35,6 +35,6 @@ class Convergence:
 
     def __str__(self) -> str:
         return (
-            f"{self._name}: the router came down to {self.left} wires that two nets want and no "
+            f"{self.name}: the router came down to {self.left} wires that two nets want and no "
             "further; try more --seeds, or a smaller accelerator"
         )

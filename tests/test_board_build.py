@@ -80,6 +80,18 @@ def test_a_router_that_gets_nowhere_is_stopped(tmp_path, monkeypatch):
     assert not ran
 
 
+def test_another_seed_where_one_finds_no_place(tmp_path, monkeypatch):
+    message = "ERROR: Unable to find legal placement for all cells, design is probably at ..."
+    text = "seed = sys.argv[sys.argv.index('--seed') + 1]\n"
+    text += f"if seed == '1':\n    open('top.tim', 'w').write({message!r}); sys.exit(1)\n"
+    fake_tools(tmp_path, monkeypatch, yosys=FINE_YOSYS, icepack=FINE_ICEPACK,
+               nextpnr_ice40=text + FINE_NEXTPNR)  # fmt: skip
+    board, out = BOARDS["icebreaker"], tmp_path / "out"
+    with pytest.raises(UnroutableError, match=r"^nextpnr-ice40, seed 1: no placement was found"):
+        build(board, Loopback(), out, seeds=(1,))
+    assert build(board, Loopback(), out, seeds=(1, 2)).seed == 2
+
+
 def test_convergence():
     line = "Info:     iter={} wires=741 overused={} overuse=9 archfail=NA"
     counts = [500, 90, 100, 80, *[95] * 40, 60, *[140] * 15]
