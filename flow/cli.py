@@ -86,13 +86,14 @@ def _status(error: Exception) -> int | None:
         return 2
     if isinstance(error, ValueError):  # models, graphs, builds, inputs, parameters
         return 2
-    if isinstance(error, (OSError, MemoryError)) or type(error).__name__ in _FAILURES:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, (OSError, MemoryError)) or names & _FAILURES:
         return 1
     return None
 
 
 # By name: to import them here would be to import everything.
-_FAILURES = ("BenchError", "BuildError", "LinkError", "SimulationError", "ToolMissing")
+_FAILURES = {"BenchError", "BuildError", "LinkError", "SimulationError", "ToolMissing"}
 
 
 def _message(error: Exception) -> str:
