@@ -47,6 +47,7 @@ class Plans:
         self._asked = options or Options()
         self._fixed = {name: getattr(self._asked, name) for name in fixed}
         self._known: dict[bool, list[_Candidate]] = {}
+        self._usual: Config | None = None
         self._problem = "the board has no accelerator for it"
 
     def choose(self, board: Board) -> Options:
@@ -81,7 +82,10 @@ class Plans:
         return self._known[small]
 
     def _lay_out(self, small: Mapping[str, Any]) -> Iterator[_Candidate]:
-        trials = _trials(self._core, self._asked, small)
+        if self._usual is None:
+            usual = replace(self._asked, pes=8, lanes=None, act_word=16)
+            self._usual = plan(self._core, usual).config
+        trials = _trials(self._usual, self._asked, small)
         for trial in dict.fromkeys(replace(trial, **self._fixed) for trial in trials):
             try:
                 placed = plan(self._core, trial)
@@ -119,17 +123,16 @@ def choose_options(
     return Plans(core, options, fixed).choose(board)
 
 
-def _trials(core: Graph, asked: Options, small: Mapping[str, Any]) -> Iterator[Options]:
-    """Sizes that may be the fastest, from small to large."""
-    usual = plan(core, replace(asked, pes=8, lanes=None, act_word=16))
-    if not usual.config.columns:
+def _trials(usual: Config, asked: Options, small: Mapping[str, Any]) -> Iterator[Options]:
+    """Sizes that may be the fastest, from small to large; ``usual`` shows which engines it has."""
+    if not usual.columns:
         for pes in SIZES:
             for lanes in reversed(LANES):
                 if pes % lanes == 0:
                     trial = replace(asked, pes=pes, lanes=lanes, **small)
                     yield replace(trial, act_word=2) if small else trial
         return
-    engine = "eie" if usual.config.pes else "systolic"
+    engine = "eie" if usual.pes else "systolic"
     for word in WORDS:
         for lanes in LANES:
             if 2 * lanes > word:
