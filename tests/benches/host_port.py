@@ -8,8 +8,8 @@ from cocotb.triggers import FallingEdge, RisingEdge
 from host_model import Device, small_config
 
 from prunus.hw.host.frames import encode
-from prunus.hw.host.port import NETWORK
 from prunus.hw.host.protocol import Op, Request
+from prunus.hw.load.loader import NETWORK
 from prunus.sim.benches.streams import Sink, Source, pack, start
 
 RUN_CYCLES = 25
