@@ -3,11 +3,14 @@
 import gzip
 import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
 from support import ROOT
 from train_support import digits
+
+sys.path.insert(0, str(ROOT / "benchmarks"))  # where a command finds what it shares with others
 
 
 @pytest.fixture(scope="module")
