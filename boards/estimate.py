@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 
 from prunus.hw.bank import ICE40_SMALL
-from prunus.hw.config import Config, bits_for
+from prunus.hw.config import COMPACT_PIXELS, COMPACT_WORDS, Config, bits_for
 from prunus.hw.rom import DEEP
+from prunus.hw.spram import SPRAM_WIDTH
 from prunus.hw.vector.requantize import LOW_BITS
 from prunus.hw.window.tables import COMPUTED_BITS
 from prunus.hw.winograd.geometry import Geometry
@@ -34,10 +35,13 @@ def blocks(family: str, width: int, depth: int) -> int:
     return min(-(-width // w) * -(-depth // d) for w, d in _SHAPES[family])
 
 
-def memories(config: Config, image_bytes: int) -> dict[str, tuple[int, int, int]]:
+def memories(
+    config: Config, image_bytes: int, *, spram: bool = False
+) -> dict[str, tuple[int, int, int]]:
     """Every memory of an accelerator: how many of it, width and depth.
 
-    ``image_bytes`` is 0 where the host brings the image.
+    ``image_bytes`` is 0 where the host brings the image. With ``spram`` those of a single port are
+    left out, which are in blocks of their own.
     """
     tables = 2 if config.run_table else 1
     eight = tables == 2 or config.columns or config.code_groups or not config.pes
@@ -64,6 +68,15 @@ def memories(config: Config, image_bytes: int) -> dict[str, tuple[int, int, int]
         rows["activations"] = (config.act_word, 8, config.act_depth)
         rows["tiles"] = (1, 8 * config.tile_outputs, config.tile_depth)
         rows["tile sums"] = (2, config.acc_width * config.tile_outputs, config.tile_pixels)
+    if config.compact:
+        rows["biases"] = (1, config.acc_width, config.lanes * config.channel_depth)
+        rows["records"] = (1, 36, config.lanes * config.record_depth)
+        rows["tile sums"] = (2, config.acc_width * config.tile_outputs, COMPACT_PIXELS)
+        for name in ("activations", "tiles", "program"):
+            del rows[name]
+        if not spram:
+            rows["activations"] = (1, 8 * config.act_word, config.act_depth)
+            rows["tiles"] = (1, 8 * config.tile_outputs, COMPACT_WORDS)
     if config.winograd:
         unit = Geometry.of(config)
         tile = bits_of(unit.scheme.half_range) * unit.rows * unit.size
@@ -90,9 +103,13 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
     family = board.family
     own = config.winograd > 0 and config.winograd_passes > 1
     dsps = Geometry.of(config).multipliers if own else 0
-    dsps += config.pes + config.act_word * config.columns + config.lane_blocks * config.lanes
+    dsps += config.pes + config.act_word * config.columns
+    dsps += 0 if config.compact else config.lane_blocks * config.lanes
     used = {"BRAM": 0, "DSP": dsps, "LUT": 0, "FF": 0}
-    for count, width, depth in memories(config, image_bytes).values():
+    spram = config.compact and any(ram.kind == "SPRAM" for ram in board.rams)
+    if spram:
+        used["SPRAM"] = 8 * (config.act_word + config.tile_outputs) // SPRAM_WIDTH
+    for count, width, depth in memories(config, image_bytes, spram=spram).values():
         if width * depth >= _SMALL[family]:
             used["BRAM"] += count * blocks(family, width, depth)
         elif family != "ice40":  # distributed RAM: 16 rows of 4 bits in 4 LUTs, and their selection
@@ -102,6 +119,10 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
             used["LUT"] += count * width * depth
     # Bits of the lanes' accumulators that are multiplied in logic.
     high = config.lanes * (config.acc_width - LOW_BITS) if config.lane_blocks == 2 else 0
+    if config.compact:
+        for kind, count in zip(("LUT", "FF"), _COMPACT[family], strict=True):
+            used[kind] += count
+        return used
     products = Geometry.of(config).multipliers if config.winograd else 0
     counts = {
         "base": 1,
@@ -168,6 +189,9 @@ _LOGIC = {
     },
 }
 _LOGIC["gowin"] = _LOGIC["ecp5"]
+# Of an accelerator with the compact engine; synthesized, with sums of 21 bits.
+_COMPACT = {"ecp5": (4200, 2100), "ice40": (4800, 2100)}
+_COMPACT["gowin"] = _COMPACT["ecp5"]
 # How full the logic may get before placement fails.
 _FULL = {"ecp5": 0.8, "ice40": 0.92, "gowin": 0.75}
 

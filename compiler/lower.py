@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from . import lower_ops, lower_pointwise
 from .ir import Graph, GraphError, Node
 from .layout import Layout
-from .lower_input import arranged
+from .lower_input import arranged, spread
 from .lower_join import concatenation, plan_joins
 from .lowering import Lowering
 from .steps import Sizes, Work
@@ -67,6 +67,8 @@ def lower(core: Graph, sizes: Sizes) -> Lowered:
     """
     core, arrangement = arranged(core, sizes)
     low = Lowering(core, sizes)
+    if sizes.compact and arrangement is None:
+        arrangement = spread(low)
     plan_joins(low)
     for node in core.nodes:
         if node.op not in LOWER:

@@ -6,9 +6,10 @@ from numpy.typing import NDArray
 from prunus.hw import isa
 from prunus.hw.systolic_geometry import stream_lines, stream_pitch
 
-from .cost import best_tile, depthwise_cycles
+from .cost import best_tile, compact_cycles, depthwise_cycles
 from .ir import GraphError, Node
 from .layout import Image
+from .lower_compact import check_tiles
 from .lowering import Lowering
 from .steps import Place, Scaling, Sizes, Step, signed_bits
 
@@ -68,11 +69,14 @@ def convolve(
     stride: Pair = (1, 1),
     padding: Pair = (0, 0),
     dilation: Pair = (1, 1),
+    group: int = 0,
 ) -> Step:
     """A convolution with ``weight`` (outputs, height, width, channels) as one descriptor.
 
-    ``padding`` is at the top and at the left. Where taps of a line follow each other without a
-    gap, they are one tap that is as long as all of them, if that makes fewer words.
+    ``padding`` is at the top and at the left. With ``group``, which the compact engine alone has,
+    a block of outputs sees words so far behind those of the block before. Where taps of a line
+    follow each other without a gap, they are one tap that is as long as all of them, if that makes
+    fewer words.
     """
     word = sizes.word
     outputs, taps_y, taps_x, _ = weight.shape
@@ -84,15 +88,21 @@ def convolve(
     segments = -(-length // word)
     lines = np.zeros((outputs, taps_y, taps_x, segments * word), np.int8)
     lines[..., places] = weight.reshape(outputs, taps_y, taps_x, -1)
-    rows = min(word, length)
+    rows = word if sizes.compact else min(word, length)
     lines = lines.reshape(outputs, taps_y, taps_x, segments, word)[..., :rows]
     tiles = _blocks(lines, sizes)
-    if tiles.shape[1] > sizes.columns and (tiles[:, sizes.columns :] == -128).any():
+    if sizes.compact:
+        check_tiles(name, source, tiles, word)
+    elif tiles.shape[1] > sizes.columns and (tiles[:, sizes.columns :] == -128).any():
         raise GraphError(
             f"{name}: has a weight of -128, and the systolic array takes -127 to 127 where two "
             "weights share a multiplier; quantize with a symmetric range"
         )
-    tile, cycles = best_tile(sizes, target.pixels, taps_y * taps_x * segments, outputs)
+    blocks, count = -(-outputs // sizes.tile_outputs), taps_y * taps_x * segments
+    if sizes.compact:
+        tile, cycles = target.pixels, compact_cycles(target.pixels, count, blocks)
+    else:
+        tile, cycles = best_tile(sizes, target.pixels, count, outputs)
     fields: isa.Descriptor = {
         "op": isa.Op.CONV,
         "in_zero": zero,
@@ -109,11 +119,12 @@ def convolve(
         "taps_x": taps_x,
         "taps_y": taps_y,
         "segments": segments,
-        "blocks": -(-outputs // sizes.tile_outputs),
+        "blocks": blocks,
         "tile": tile,
         "out_width": target.width,
         "out_pixels": target.pixels,
         "out_words": target.pitch // word,
+        **({"group": group} if group else {}),
     }
     return Step(
         fields=fields,
@@ -188,7 +199,7 @@ def _blocks(lines: Int8, sizes: Sizes) -> Int8:
     """Weights (outputs, taps, taps, segments, rows) as words of one weight for each output."""
     outputs, *others = lines.shape
     made = sizes.tile_outputs
-    if outputs <= made:
+    if outputs <= made and not sizes.compact:
         return np.ascontiguousarray(np.moveaxis(lines, 0, -1).reshape(-1, outputs))
     blocks = -(-outputs // made)
     every = np.zeros((blocks * made, *others), np.int8)

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .ir import Array, Graph, Node, verify
-from .layout import packed
+from .layout import packed, standard
+from .lower_compact import whole_words
 from .lower_conv import convolve, node_scaling
 from .lowering import Lowering
 from .steps import Sizes
 
-__all__ = ["arranged", "space_to_depth"]
+__all__ = ["arranged", "space_to_depth", "spread"]
 
 Int = NDArray[np.int64]
 
@@ -36,7 +37,24 @@ def arranged(core: Graph, sizes: Sizes) -> tuple[Graph, Int | None]:
         _cycles(graph, next(node for node in graph.nodes if node.name == first.name), sizes)
         for graph in (core, changed)
     )
+    if before is None or after is None:
+        return (core, None) if after is None else (changed, index)
     return (changed, index) if after < before else (core, None)
+
+
+def spread(low: Lowering) -> Int | None:
+    """Pixels of the input begin at whole words, for an engine that reads nothing else."""
+    changed = False
+    index = np.zeros(0, np.int64)
+    for name in low.core.inputs:
+        shape = low.core.tensors[name].shape
+        layout = standard(name, shape, low.sizes.word)
+        if len(shape) > 1 and shape[-1] % low.sizes.word and len(low.core.inputs) == 1:
+            low.layouts[name] = low.reserve(layout)
+            index = np.full(layout.end, -1)
+            index[layout.positions.ravel()] = np.arange(layout.positions.size)
+            changed = True
+    return index if changed else None
 
 
 def space_to_depth(core: Graph, node: Node) -> tuple[Graph, Int]:
@@ -89,11 +107,13 @@ def _blocks(pixels: Array, sizes: list[int], block: tuple[int, int]) -> Array:
     return result
 
 
-def _cycles(graph: Graph, node: Node, sizes: Sizes) -> int:
-    """What a convolution of a packed input takes."""
+def _cycles(graph: Graph, node: Node, sizes: Sizes) -> int | None:
+    """What a convolution of a packed input takes; None if the engine cannot read it like that."""
     low = Lowering(graph, sizes)
     image = packed(node.inputs[0], graph.tensors[node.inputs[0]].shape).image(sizes.word)
     assert image is not None
+    if sizes.compact and not whole_words(image, sizes.word):
+        return None
     weight = node.consts["weight"]
     scaling, bits = node_scaling(low, node, weight)
     made = low.made(low.target(node.output))

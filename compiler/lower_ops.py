@@ -9,6 +9,7 @@ from .cost import best_tile, depthwise_cycles, matrix_cycles
 from .ir import GraphError, Node
 from .layers import matrix
 from .layout import Image
+from .lower_compact import by_words, first_word
 from .lower_conv import LEFT_SHIFTS, convolve, node_scaling, stream
 from .lower_copy import aligned, gather
 from .lower_window import EXACT, average_scaling, averages, window
@@ -97,6 +98,14 @@ def depthwise(low: Lowering, node: Node) -> None:
     target = low.target(node.output)
     made, zero = low.made(target), low.zero(node.inputs[0])
     stride, (top, _, left, _) = node.attrs["stride"], node.attrs["padding"]
+    if low.sizes.compact and weight.shape[-1] == len(source.channels):
+        step = convolve(
+            low.sizes, node.name, first_word(aligned(low, source, node.inputs[0]), low.sizes),
+            made, by_words(weight, low.sizes), scaling, bits, zero=zero, stride=stride,
+            padding=(top, left), dilation=node.attrs["dilation"], group=1,
+        )  # fmt: skip
+        low.emit("systolic", node, target, [step], macs=macs(low.core, node))
+        return
     steps: list[Step] = []
     per_channel = len(source.channels)
     for first in range(0, weight.shape[-1], low.sizes.word):

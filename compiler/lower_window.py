@@ -12,6 +12,7 @@ from prunus.hw.isa import Mode
 from .cost import window_cycles
 from .ir import GraphError
 from .layout import Image
+from .lower_compact import summed
 from .steps import Place, Scaling, Sizes, Step, Table
 
 __all__ = ["EXACT", "average_scaling", "averages", "window"]
@@ -38,6 +39,12 @@ def window(
     tables: tuple[Table, ...] = (),
 ) -> Step:
     """Windows of an aligned image, ``padding`` at the top and at the left being ``fill``."""
+    if sizes.compact:
+        if mode is not Mode.SUM:
+            raise GraphError(f"{source.buffer}: the compact engine has no {mode.name} of windows; "
+                             "choose another engine")  # fmt: skip
+        return summed(sizes, source, target, scaling, bits,
+                      kernel=kernel, stride=stride, padding=padding, fill=fill)  # fmt: skip
     word = sizes.word
     pitch = source.pitch // word
     outputs = len(source.channels)

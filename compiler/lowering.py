@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .ir import Graph, GraphError, Node
 from .layers import Layer
 from .layout import Image, Layout, packed, standard
+from .lower_compact import parts
 from .steps import Place, Sizes, Step, Work, check_fields
 
 __all__ = ["Lowering"]
@@ -101,6 +102,9 @@ class Lowering:
         costs: dict[str, int] | None = None,
     ) -> None:
         """Add a layer called ``name`` that makes ``tensor`` as ``layout`` says."""
+        if self.sizes.compact:
+            costs = None  # it runs everything
+            engine, steps = "compact", [part for step in steps for part in parts(name, step)]
         for step in steps:
             check_fields(name, step.fields | step.scaling.fields())
         word = self.sizes.word

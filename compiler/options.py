@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 __all__ = ["ENGINES", "Options", "default_lanes", "dense_lanes"]
 
-ENGINES = ("auto", "eie", "systolic", "winograd")
+ENGINES = ("auto", "eie", "systolic", "winograd", "compact")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -12,10 +12,10 @@ class Options:
     """What the user may fix; ``None`` leaves the choice to the plan.
 
     ``engine``: which of them runs fully-connected layers; ``"winograd"``: the systolic array, with
-    a Winograd unit beside it wherever that gains. ``pes`` counts where the EIE array does,
-    ``tile_pixels`` where there is a systolic array; ``tile_runs`` lets the image hold runs of zeros
-    for it, for a second table in block RAM; ``code_groups`` lets a code word stand for several
-    weights.
+    a Winograd unit beside it wherever that gains; ``"compact"``: the compact engine, which runs
+    everything. ``pes`` counts where the EIE array does, ``tile_pixels`` where there is a systolic
+    array; ``tile_runs`` lets the image hold runs of zeros for it, for a second table in block RAM;
+    ``code_groups`` lets a code word stand for several weights.
     """
 
     pes: int = 64

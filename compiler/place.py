@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prunus.hw import isa
-from prunus.hw.config import Config
+from prunus.hw.config import COMPACT_PIXELS, Config
 from prunus.hw.isa import Mode, Op
 
 from .allocate import Span, allocate
@@ -64,7 +64,8 @@ def place(lowered: Lowered, options: Options) -> Plan:
     """
     lanes, word = lowered.sizes.lanes, lowered.sizes.word
     bases, act_words = allocate(_spans(lowered))
-    memory = SharedMemory(lanes)
+    compact = lowered.sizes.compact
+    memory = SharedMemory(lanes, lowered.sizes.tile_outputs // lanes if compact else 1)
     layers = [LayerPlan(work, _address(bases, work.target)) for work in lowered.works]
     matrices = [work.matrix for work in lowered.works if work.matrix is not None]
     storage = None
@@ -74,14 +75,14 @@ def place(lowered: Lowered, options: Options) -> Plan:
             acc_rows=options.acc_rows, sparse=options.sparse, code_bits=options.code_bits,
         )  # fmt: skip
         place_matrices(layers, storage, bases, memory, word)
-    tables = place_steps(layers, bases, memory)
+    tables = place_steps(layers, bases, memory, compact=compact)
     steps = [step for work in lowered.works for step in work.steps]
     bits = [step.bits for step in steps] + [matrix.accumulator_bits() for matrix in matrices]
     left = [step.scaling.left for step in steps]
     left += [-int(matrix.shift.min()) for matrix in matrices]
     config = Config(
         **_dense_sizes(lowered, steps, options),
-        **_codes(matrices, steps, storage, options),
+        **_codes(lowered, matrices, steps, storage, options),
         **_winograd_sizes(lowered, steps, memory),
         **_matrix_sizes(layers, storage, options),
         lanes=lanes,
@@ -135,6 +136,9 @@ def _dense_sizes(lowered: Lowered, steps: Sequence[Step], options: Options) -> d
         "window": window,
         "adder": any(step.fields.get("mode") == Mode.ADD for step in steps),
     }
+    if lowered.sizes.compact:
+        return {"compact": True, "columns": lowered.sizes.columns, "tile_pixels": COMPACT_PIXELS,
+                "lane_blocks": 2}  # fmt: skip
     if {"systolic", "winograd"} & engines or "eie" not in engines:
         streams = [step.fields["segments"] for step in steps
                    if step.fields["op"] == Op.DEPTHWISE]  # fmt: skip
@@ -148,13 +152,22 @@ def _dense_sizes(lowered: Lowered, steps: Sequence[Step], options: Options) -> d
 
 
 def _codes(
-    matrices: Sequence[Layer], steps: Sequence[Step], storage: Storage | None, options: Options
+    lowered: Lowered,
+    matrices: Sequence[Layer],
+    steps: Sequence[Step],
+    storage: Storage | None,
+    options: Options,
 ) -> dict[str, Any]:
     """Which codes of weights the loader knows."""
     tiles = [step.weights for step in steps if step.weights is not None]
     dense = storage.dense if storage else ()
     stored = [(layer.weight, flat) for layer, flat in zip(matrices, dense, strict=True)]
-    asked = (options.tile_runs if tiles else False), options.code_groups
+    # The compact engine is for parts in which logic is scarcer than memory for the image.
+    plain = lowered.sizes.compact
+    asked = (
+        options.tile_runs if tiles and not (plain and options.tile_runs is None) else False,
+        False if plain and options.code_groups is None else options.code_groups,
+    )
     runs, groups = worth_it(tiles, stored, options.huffman_bits, *asked)
     return {"tile_runs": runs, "code_groups": groups}
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from prunus.hw import isa
 from prunus.hw.isa import Mode, Op
 
+from .lower_compact import reads_last, steps_of
 from .plan_memory import LayerPlan, SharedMemory
 from .plan_tables import Fill, schedule
 from .steps import Place
@@ -13,7 +14,11 @@ __all__ = ["place_steps"]
 
 
 def place_steps(
-    layers: Sequence[LayerPlan], bases: Mapping[str, int], memory: SharedMemory
+    layers: Sequence[LayerPlan],
+    bases: Mapping[str, int],
+    memory: SharedMemory,
+    *,
+    compact: bool = False,
 ) -> tuple[bytes, ...]:
     """Descriptors of all steps, with their share of the memories; the int8 tables in their slots.
 
@@ -22,6 +27,7 @@ def place_steps(
     tables: dict[bytes, int] = {}
     constants: list[tuple[isa.Descriptor, int]] = []
     every = [(number, step) for number, layer in enumerate(layers) for step in layer.work.steps]
+    before_it: tuple[str, isa.Descriptor] | None = None  # where the one before writes
     fills, halves = schedule([step for _, step in every])
     for (number, step), before, half in zip(every, fills, halves, strict=True):
         layer = layers[number]
@@ -37,12 +43,12 @@ def place_steps(
         }
         if step.fields.get("mode") == Mode.LUT:
             descriptor["half"] = half
-        biases = memory.biases(step)
+        biases, new = memory.biases(step)
         if biases is None:
             constants.append((descriptor, int(step.scaling.bias[0])))
         else:
             descriptor["channel_base"] = biases.base
-            layer.biases.append(biases)
+            layer.biases += [biases] if new else []
         descriptor["record_base"], records = memory.scale(step.scaling)
         if records is not None:
             layer.records.append(records)
@@ -51,9 +57,16 @@ def place_steps(
                 tiles = memory.filters(step.weights)
                 layer.filters.append(tiles)
             else:
-                tiles = memory.tiles(step.weights)
-                layer.tiles.append(tiles)
+                tiles, new = memory.tiles(step.weights)
+                layer.tiles += [tiles] if new else []
             descriptor["weight_base"] = tiles.base
+        if compact:
+            descriptor |= steps_of(descriptor)
+            if before_it is not None:
+                written, last = before_it
+                early = step.sources[0].buffer != written or reads_last(last, descriptor)
+                descriptor["early"] = int(early)
+            before_it = step.target.buffer, descriptor
         layer.descriptors.append(descriptor)
         layer.cycles += step.cycles
     memory.close()

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from prunus.hw.config import COMPACT_PIXELS
+
 from .ir import Graph, GraphError
 from .lower import lower
 from .lower_winograd import choices
@@ -12,6 +14,7 @@ from .steps import Sizes
 
 __all__ = ["GAIN", "LayerPlan", "Options", "Plan", "default_lanes", "plan"]
 
+COMPACT_WORD, COMPACT_LANES = 4, 2
 GAIN = 0.9  # of the cycles: what is left when one more engine is worth being built
 
 
@@ -32,6 +35,10 @@ def plan(core: Graph, options: Options) -> Plan:
     engine = options.engine
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
+    if engine == "compact":
+        sizes = Sizes(word=COMPACT_WORD, lanes=COMPACT_LANES, columns=COMPACT_LANES,
+                      tile_pixels=COMPACT_PIXELS, matrices=False, compact=True)  # fmt: skip
+        return place(lower(core, sizes), options)
     direct = _direct(core, options)
     if engine not in ("auto", "winograd") or not any(map(_may_gain, direct.layers)):
         return direct

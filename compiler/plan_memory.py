@@ -65,10 +65,12 @@ class SharedMemory:
     """Hands out words, ``lanes`` entries each, one after the other.
 
     What several steps have in common is stored once: records, and biases that are one number for
-    all outputs, for which there is room behind everything else (:meth:`close`).
+    all outputs, for which there is room behind everything else (:meth:`close`); and what parts of
+    one step share. Biases and records begin at multiples of ``align`` words.
     """
 
     lanes: int
+    align: int = 1
     channel_words: int = 0
     record_words: int = 0
     tile_words: int = 0
@@ -76,27 +78,38 @@ class SharedMemory:
     _records: dict[tuple[object, ...], int] = field(default_factory=dict)
     _constants: dict[int, int] = field(default_factory=dict)
     _bases: dict[int, int] = field(default_factory=dict)
+    # By the identity of their arrays, which they keep.
+    _biases: dict[int, Biases] = field(default_factory=dict)
+    _tiles: dict[int, Tiles] = field(default_factory=dict)
+
+    def _words(self, count: int) -> int:
+        size = self.lanes * self.align
+        return -(-count // size) * self.align
 
     def channels(self, count: int) -> int:
         """The first of the words for so many outputs."""
         base = self.channel_words
-        self.channel_words += -(-count // self.lanes)
+        self.channel_words += self._words(count)
         return base
 
     def records(self, count: int) -> int:
         """The first of the words for so many records; one word where there is one for all."""
         base = self.record_words
-        self.record_words += -(-count // self.lanes)
+        self.record_words += self._words(count)
         return base
 
-    def biases(self, step: Step) -> Biases | None:
-        """A step's biases; None where they are a constant, whose place is known later."""
+    def biases(self, step: Step) -> tuple[Biases | None, bool]:
+        """A step's biases; None where they are a constant, whose place is known later. Second,
+        whether they are new."""
         values, count = step.scaling.bias, step.fields["outputs"]
         if (values == values[0]).all():
             value = int(values[0])
             self._constants[value] = max(count, self._constants.get(value, 0))
-            return None
-        return Biases(self.channels(count), values)
+            return None, False
+        if id(values) in self._biases:
+            return self._biases[id(values)], False
+        made = self._biases[id(values)] = Biases(self.channels(count), values)
+        return made, True
 
     def scale(self, scaling: Scaling) -> tuple[int, Records | None]:
         """The word of a step's records, and these if they are not stored yet."""
@@ -108,11 +121,13 @@ class SharedMemory:
         multiplier, shift = (np.repeat(v, copies) for v in (scaling.multiplier, scaling.shift))
         return base, Records(base, multiplier, shift, scaling.small)
 
-    def tiles(self, weights: NDArray[np.int8]) -> Tiles:
-        """Room for weights."""
-        base = self.tile_words
+    def tiles(self, weights: NDArray[np.int8]) -> tuple[Tiles, bool]:
+        """Room for weights; second, whether they are new."""
+        if id(weights) in self._tiles:
+            return self._tiles[id(weights)], False
+        made = self._tiles[id(weights)] = Tiles(self.tile_words, weights)
         self.tile_words += len(weights)
-        return Tiles(base, weights)
+        return made, True
 
     def filters(self, weights: NDArray[np.int8]) -> Tiles:
         """Room for weights of the Winograd unit."""

@@ -23,7 +23,8 @@ class Sizes:
 
     ``word``: bytes of an activation word; ``columns``: of the systolic array, whether or not it is
     built; ``matrices``: fully-connected layers go to the EIE array; ``winograd``: the unit beside
-    the array; ``pes``: of the EIE array, whether or not it is built.
+    the array; ``pes``: of the EIE array, whether or not it is built; ``compact``: the compact
+    engine in place of all of them.
     """
 
     word: int
@@ -33,6 +34,7 @@ class Sizes:
     matrices: bool
     winograd: Geometry | None = None
     pes: int = 64
+    compact: bool = False
 
     @property
     def tile_outputs(self) -> int:

@@ -132,6 +132,10 @@ def _trials(usual: Config, asked: Options, small: Mapping[str, Any]) -> Iterator
                     trial = replace(asked, pes=pes, lanes=lanes, **small)
                     yield replace(trial, act_word=2) if small else trial
         return
+    if asked.engine == "compact" or (small and asked.engine == "auto"):
+        yield replace(asked, engine="compact", **small)
+    if asked.engine == "compact":
+        return
     engine = "eie" if usual.pes else "systolic"
     for word in WORDS:
         for lanes in LANES:

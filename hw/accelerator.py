@@ -5,11 +5,12 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
-from amaranth import Cat, Module, ResetInserter, Signal
+from amaranth import Cat, Const, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .activations import Activations
+from .compact.core import CompactCore
 from .config import Config, bits_for
 from .eie.engine import EieEngine
 from .host.port import HostPort
@@ -127,20 +128,10 @@ class Accelerator(wiring.Component):
         host = self._port or HostPort(config, has_image=self._has_image)
         m.submodules.host = host
         m.submodules.loader = loader = Loader(config)
-        m.submodules.sequencer = sequencer = Sequencer(config)
-        m.submodules.activations = activations = Activations(config)
-        m.submodules.vector = vector = VectorUnit(config)
-        built = {name: ENGINES[name](config, **_shares(name, config)) for name in engines(config)}
-        for name, engine in built.items():
-            m.submodules[name] = engine
 
         for name in host.outside:
             connect(m, flipped(getattr(self, f"host_{name}")), getattr(host, name))
-        cleared = Signal()  # after the reset an engine may have something to do
-        with m.If(sequencer.engine_done):
-            m.d.sync += cleared.eq(1)
         usable = Signal()
-        m.d.comb += [usable.eq(loader.done & cleared)]
         m.d.comb += [self.ready.eq(usable), self.failed.eq(loader.error != 0)]
 
         # Image: from block RAM or outside until the host sends one.
@@ -172,6 +163,58 @@ class Accelerator(wiring.Component):
             host.image_id.eq(loader.image_id),
             host.network.eq(loader.network),
         ]
+        inside = self._compact if config.compact else self._engines
+        m.d.comb += usable.eq(loader.done & inside(m, host, loader))
+        return m
+
+    def _compact(self, m, host, loader):
+        """One core for everything that runs the network; whether it can begin."""
+        m.submodules.compact = compact = CompactCore(self.config)
+        connect(m, loader.bus, compact.bus)
+        m.d.comb += [
+            compact.start.eq(host.start),
+            host.busy.eq(compact.busy),
+            host.cycles.eq(compact.cycles),
+            host.r_data.eq(compact.r_data),
+        ]
+        for name in ("w_addr", "w_group", "w_en", "w_data", "r_addr", "r_en"):
+            m.d.comb += getattr(compact, name).eq(getattr(host, name))
+        if self.config.trace:
+            # A word is two events, one after the other; another does not come that soon.
+            late, again, busy = Signal(8 * self.config.lanes), Signal(), Signal()
+            address = Signal.like(compact.address)
+            m.d.sync += [
+                late.eq(compact.word[8 * self.config.lanes :]),
+                again.eq(compact.written[-1]),
+                address.eq(compact.address),
+                busy.eq(compact.busy),
+            ]
+            m.d.comb += [
+                self.trace.valid.eq(compact.written.any() | again),
+                self.trace.layer.eq(compact.layer),
+                self.trace.address.eq(Mux(again, address, compact.address)),
+                self.trace.group.eq(again),
+                self.trace.data.eq(Mux(again, late, compact.word)),
+                self.trace.layer_start.eq(compact.layer_start),
+                self.trace.array_done.eq(compact.computed),
+                self.trace.layer_done.eq(compact.layer_done),
+                self.trace.run_done.eq(busy & ~compact.busy),
+            ]
+        return Const(1)
+
+    def _engines(self, m, host, loader):
+        """Engines, vector unit and memory under the sequencer; whether they can begin."""
+        config = self.config
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.activations = activations = Activations(config)
+        m.submodules.vector = vector = VectorUnit(config)
+        built = {name: ENGINES[name](config, **_shares(name, config)) for name in engines(config)}
+        for name, engine in built.items():
+            m.submodules[name] = engine
+
+        cleared = Signal()  # after the reset an engine may have something to do
+        with m.If(sequencer.engine_done):
+            m.d.sync += cleared.eq(1)
 
         # Every memory listens to one bus, and the layer goes everywhere: each takes what it knows.
         connect(m, loader.bus, sequencer.bus)
@@ -264,4 +307,4 @@ class Accelerator(wiring.Component):
                 self.trace.group.eq(vector.w_group),
                 self.trace.data.eq(vector.w_data),
             ]
-        return m
+        return cleared

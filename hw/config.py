@@ -5,7 +5,7 @@ import json
 import zlib
 from dataclasses import dataclass
 
-__all__ = ["NEAR", "Config", "bits_for"]
+__all__ = ["COMPACT_PIXELS", "COMPACT_WORDS", "NEAR", "Config", "bits_for"]
 
 NEAR = 4  # PEs, at most, that need no registers on the way to them and back
 
@@ -70,6 +70,11 @@ class Config:
         words of ``9 * winograd_filters`` int8 weights (:class:`.winograd.geometry.Geometry`). With
         one pass the systolic array makes the products by turns, and logic what it has no
         multiplier for; with more, every product has a multiplier of its own.
+    compact : bool
+        The compact engine in place of the systolic array: one dense engine for convolutions and
+        sums over windows, whose memories have one port and whose requantization takes no
+        multiplier blocks, with four rows and two columns. Weights and the program share a memory,
+        :attr:`parameter_words`.
     window : bool
         Build the window engine: pools, copies, tables.
     adder : bool
@@ -115,6 +120,7 @@ class Config:
     winograd_passes: int = 1
     winograd_channels: int = 64
     winograd_depth: int = 2
+    compact: bool = False
     window: bool = False
     adder: bool = False
     tables: int = 0
@@ -188,10 +194,30 @@ class Config:
         if self.winograd and self.lanes % self.winograd_filters:
             raise ValueError(f"winograd_filters must divide lanes ({self.lanes}), "
                              f"not {self.winograd_filters!r}")  # fmt: skip
+        if self.compact:
+            self._check_compact()
         if (self.adder or self.tables) and not self.window:
             raise ValueError("window must be True where there is an adder or a table, not False")
         if self.lane_blocks == 3:
             raise ValueError("lane_blocks must be 2 or 4, not 3")
+
+    def _check_compact(self) -> None:
+        for name, value in _COMPACT.items():
+            if getattr(self, name) != value:
+                raise ValueError(f"{name} must be {value!r} with the compact engine, "
+                                 f"not {getattr(self, name)!r}")  # fmt: skip
+        if self.tile_pixels > COMPACT_PIXELS:
+            raise ValueError(f"tile_pixels must be at most {COMPACT_PIXELS} with the compact "
+                             f"engine, not {self.tile_pixels!r}")  # fmt: skip
+        for name, words in (("act_depth", self.act_depth), ("tile_depth", self.parameter_words)):
+            if words > COMPACT_WORDS:
+                raise ValueError(f"{name} must leave at most {COMPACT_WORDS} words in a memory of "
+                                 f"the compact engine, not {words!r}")  # fmt: skip
+
+    @property
+    def parameter_words(self) -> int:
+        """32-bit words of weights, and of the program, which lies at the end of their memory."""
+        return self.tile_depth + self.descriptor_words * (1 << bits_for(self.program_depth - 1))
 
     @property
     def row_bits(self) -> int:
@@ -260,10 +286,18 @@ class Config:
     def hash(self) -> int:
         """CRC-32 of what an image depends on; an image carries it and the loader compares it."""
         free = _FREE if self.winograd else (*_FREE, *_WINOGRAD)
+        free = free if self.compact else (*free, "compact")
         fields = {n: v for n, v in dataclasses.asdict(self).items() if n not in free}
         return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
 
 
+# What the compact engine asks for.
+COMPACT_WORDS = 1 << 14
+COMPACT_PIXELS = 256
+_COMPACT = {
+    "pes": 0, "columns": 2, "act_word": 4, "line_depth": 0, "winograd": 0, "window": False,
+    "left_shift_bits": 0,
+}  # fmt: skip
 # An image made for one value runs on every other.
 _FREE = ("queue_depth", "frame_bytes", "trace")
 _WINOGRAD = (

@@ -16,6 +16,15 @@ zeros where a PE has fewer outputs than ``rows``. The others:
     image, is ``in_zero``. Outputs come in ``blocks`` of ``Config.tile_outputs``. Weights: from word
     ``weight_base`` on, for each block, ky, kx, s: ``rows`` words, word r the weights of byte r;
     bytes from ``rows`` on have none.
+    On the compact engine all of that is whole words, ``rows`` is all rows, and all output pixels
+    are one tile; block b sees what is ``b * group`` words behind; and with ``same`` one tile of
+    weights is that of all. It finds its way by steps that the compiler has worked out, in fields
+    that are of no use otherwise: ``in2_base`` is the word at which the first window would begin,
+    less ``group``, ``slot`` and ``codebook`` are its place in the line, in words, and its line;
+    ``pointer_base`` is from a tap's last segment to the next tap of its line, ``columns`` from a
+    line's last to the next line of taps, ``in_width`` from a line's last pixel to the next line of
+    outputs; all modulo their size. With ``early``, what the descriptor before writes last is read
+    last: only the last segments are (where ``group`` is 0), or the last block.
 ``DEPTHWISE``
     Depthwise convolution on the systolic array, ``lanes`` channels (a block) at a time. The input
     is words: a pixel ``tap_x`` bytes from the next. For each block, ``columns`` lines of
@@ -149,6 +158,9 @@ FIELDS = (
     Field("out_words", 12, False, "words from an output pixel to the next"),
     Field("small", 1, False, "the multipliers' top bit, otherwise always set, is zero"),
     Field("mode", 2, False, "WINDOW: Mode"),
+    Field("group", 12, False, "compact CONV: words from a block's input to the next one's"),
+    Field("same", 1, False, "compact CONV: one tile of weights for all taps and blocks"),
+    Field("early", 1, False, "compact CONV: may begin while the outputs before it are written"),
 )  # fmt: skip
 
 Descriptor = dict[str, int]

@@ -13,7 +13,7 @@ from prunus.hw.isa import Descriptor, Op
 from .image import Memories, read_image
 from .machine_eie import FullyConnected
 from .machine_memory import DescriptorError
-from .machine_systolic import Convolution, Depthwise
+from .machine_systolic import Convolution, Depthwise, Grouped
 from .machine_vector import Vector
 from .machine_window import Tables, Window
 from .machine_winograd import Winograd
@@ -21,7 +21,7 @@ from .machine_winograd import Winograd
 __all__ = ["Batch", "DescriptorError", "Machine", "Run"]
 
 Int8 = NDArray[np.int8]
-Engine = FullyConnected | Convolution | Depthwise | Window | Winograd
+Engine = FullyConnected | Convolution | Grouped | Depthwise | Window | Winograd
 CHUNK = 16  # samples at a time: their windows fit the caches
 
 
@@ -153,7 +153,7 @@ class Machine:
                     steps.append(_Step(layer))
                     continue
                 vector = Vector(layer, self.memories)
-                if isinstance(engine, Convolution | Depthwise | Winograd):
+                if isinstance(engine, Convolution | Grouped | Depthwise | Winograd):
                     both = np.intersect1d(engine.index, vector.addresses)
                     if both.size:
                         raise DescriptorError(f"writes byte {both[0]}, which it reads")
@@ -168,6 +168,8 @@ class Machine:
         match layer["op"]:
             case Op.EIE:
                 return FullyConnected(layer, memories)
+            case Op.CONV if config.compact:
+                return Grouped(layer, config, memories.tiles)
             case Op.CONV:
                 return Convolution(layer, config, memories.tiles)
             case Op.DEPTHWISE:

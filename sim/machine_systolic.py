@@ -15,7 +15,7 @@ from .exact import exact_product
 from .machine_memory import DescriptorError, gather, raster, read, written
 from .machine_window import Tables
 
-__all__ = ["Convolution", "Depthwise"]
+__all__ = ["Convolution", "Depthwise", "Grouped"]
 
 Array = NDArray[Any]
 Int = NDArray[np.int64]
@@ -45,12 +45,19 @@ class Convolution:
 
     def __init__(self, layer: Descriptor, config: Config, tiles: Array):
         self.channels = _channels(layer, config, config.tile_outputs)
+        if config.compact and layer["out_pixels"] > config.tile_pixels:
+            raise DescriptorError(f"{layer['out_pixels']} pixels, of {config.tile_pixels}")
         if not 1 <= layer["tile"] <= config.tile_pixels:
             raise DescriptorError(f"{layer['tile']} pixels at a time, of {config.tile_pixels}")
         self.layer = layer
         blocks, rows = layer["blocks"], layer["rows"]
         shape = layer["taps_y"], layer["taps_x"], layer["segments"], rows
-        stored = _weights(layer, tiles, blocks * shape[0] * shape[1] * shape[2])
+        count = blocks * shape[0] * shape[1] * shape[2]
+        if layer["same"]:
+            one = _weights(layer, tiles, 1)
+            stored = np.tile(one, (count, 1, 1))
+        else:
+            stored = _weights(layer, tiles, count)
         weights = np.moveaxis(stored.reshape(blocks, -1, config.tile_outputs), 0, 1)
         weights = weights.reshape(weights.shape[0], -1)[:, : self.channels]
         # Bytes without any weight, as behind the last channel of a pixel, are not looked at.
@@ -71,6 +78,32 @@ class Convolution:
         x = gather(activations, self.index, self.layer["in_zero"])
         sums: Int = exact_product(x.reshape(len(x) * x.shape[1], x.shape[2]), self.weights)
         return sums.reshape(*x.shape[:2], self.channels)
+
+
+class Grouped:
+    """CONV of the compact engine: a convolution for each block, of words one behind the other."""
+
+    def __init__(self, layer: Descriptor, config: Config, tiles: Array):
+        if layer["rows"] != config.act_word:
+            raise DescriptorError(f"{layer['rows']} rows, not {config.act_word}")
+        size = config.tile_outputs
+        words = layer["taps_y"] * layer["taps_x"] * layer["segments"] * config.act_word
+        if layer["same"]:
+            words = 0
+        self.blocks = []
+        for number in range(layer["blocks"]):
+            part = layer | {
+                "blocks": 1,
+                "outputs": min(size, layer["outputs"] - number * size),
+                "in_base": layer["in_base"] + number * layer["group"],
+                "weight_base": layer["weight_base"] + number * words,
+            }
+            self.blocks.append(Convolution(part, config, tiles))
+        self.index = np.concatenate([block.index.ravel() for block in self.blocks])
+        self.macs = sum(block.macs for block in self.blocks)
+
+    def __call__(self, activations: Array, tables: Tables) -> Int:
+        return np.concatenate([block(activations, tables) for block in self.blocks], axis=2)
 
 
 class Depthwise:

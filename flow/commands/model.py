@@ -31,7 +31,7 @@ FILE = click.Path(path_type=Path)
     "--engine",
     default="auto",
     metavar="ENGINE",
-    help="auto (the default), eie, systolic, or winograd beside systolic.",
+    help="auto (the default), eie, systolic, winograd beside systolic, or compact.",
 )
 @click.option("--density", type=float, metavar="D", help="Keep this fraction of each layer.")
 @click.option(
@@ -74,10 +74,10 @@ def compile_command(
 
     Without --density and --weight-bits no weight changes.
     """
-    from ..verilog import check_engine
+    from prunus.compiler.options import ENGINES
 
-    if engine != "auto":
-        check_engine(engine)
+    if engine not in ENGINES:
+        raise ValueError(f"engine {engine!r} is unknown; available: {', '.join(ENGINES)}")
     chosen = {"pes": pes, "queue_depth": queue_depth}
     given = {name: value for name, value in chosen.items() if value is not None}
     with progress() as report:
