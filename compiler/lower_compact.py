@@ -122,7 +122,7 @@ def parts(name: str, step: Step) -> Iterator[Step]:
         raise GraphError(f"{name}: lines of {width} pixels; the compact engine has accumulators "
                          f"for {COMPACT_PIXELS}")  # fmt: skip
     height, most = fields["out_pixels"] // width, COMPACT_PIXELS // width
-    words = fields["line_bytes"] // fields["rows"]
+    words = -(-fields["line_bytes"] // fields["rows"])  # a single pixel may end in its last word
     (source,) = step.sources
     for first in range(0, height, most):
         pixels = min(most, height - first) * width
@@ -132,6 +132,7 @@ def parts(name: str, step: Step) -> Iterator[Step]:
             step,
             fields=fields
             | {
+                "line_bytes": words * fields["rows"],
                 "out_pixels": pixels,
                 "tile": pixels,
                 "in_height": fields["in_height"] - skipped,

@@ -174,14 +174,16 @@ class Drain(wiring.Component):
         m.d.comb += complete.eq(valid[-1] & (turn == TURNS - 1))
         with m.If(valid[-1]):
             m.d.sync += bytes_before.eq(Cat(bytes_before[8:], lane.o))
+        waits = Signal()
         with m.If(self.grant):
-            m.d.sync += [self.ready.eq(0), address.eq(address + layer.out_words)]
+            m.d.sync += [waits.eq(0), address.eq(address + layer.out_words)]
         with m.If(complete):
-            m.d.sync += [self.ready.eq(1), self.word.eq(Cat(bytes_before, lane.o))]
+            m.d.sync += [waits.eq(1), self.word.eq(Cat(bytes_before, lane.o))]
         m.d.comb += [
-            self.urgent.eq(self.ready & (turn == TURNS - 1)),
+            self.ready.eq(waits & turn.any()),  # never behind the urgent word before: see the trace
+            self.urgent.eq(waits & (turn == TURNS - 1)),
             self.address.eq(address),
             self.parts.eq(Cat(1, ~partial)),
-            self.busy.eq(active | valid.any() | self.ready),
+            self.busy.eq(active | valid.any() | waits),
         ]
         return m
