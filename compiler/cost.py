@@ -10,7 +10,6 @@ from .steps import Sizes
 
 __all__ = [
     "best_tile",
-    "compact_cycles",
     "conv_cycles",
     "depthwise_cycles",
     "matrix_cycles",
@@ -23,8 +22,6 @@ CONVOLUTION, STREAM, WINDOW, WINOGRAD = 71, 64, 34, 14
 # From a bank's last product to its first drain, and back, beside the rows of the array.
 EMPTY = 24
 READ_LATENCY = 2  # Config.read_latency beside a systolic array
-# Of the compact engine: a descriptor's, a tile's, a pixel's and its latency until it is written.
-COMPACT, COMPACT_TILE, COMPACT_DRAIN, COMPACT_LATENCY = 60, 3, 8, 20
 DRAIN = 30  # the same of a pass of the EIE array, whose drain follows
 
 
@@ -55,17 +52,6 @@ def best_tile(sizes: Sizes, pixels: int, taps: int, outputs: int) -> tuple[int, 
     cycles = {tile: conv_cycles(sizes, tile, pixels, taps, outputs) for tile in choices}
     best = min(cycles, key=lambda tile: (cycles[tile], -tile))
     return best, cycles[best]
-
-
-def compact_cycles(pixels: int, taps: int, blocks: int) -> int:
-    """A layer on the compact engine.
-
-    Each pixel's word is read for every tile of weights, and written once: three times in eight
-    while none is read. A block's outputs are drained while the next is computed.
-    """
-    reads = taps * (pixels + COMPACT_TILE) + pixels * 5 // 8
-    drain = COMPACT_DRAIN * pixels + COMPACT_LATENCY
-    return blocks * max(reads, drain) + COMPACT
 
 
 def depthwise_cycles(sizes: Sizes, blocks: int, lines: int, pitch: int) -> int:

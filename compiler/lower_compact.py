@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from prunus.hw import isa
 from prunus.hw.config import COMPACT_PIXELS
 
-from .cost import compact_cycles
+from .compact_time import Timeline
 from .ir import GraphError
 from .layout import Image
 from .steps import Place, Scaling, Sizes, Step
@@ -108,7 +108,7 @@ def summed(
         target=Place(target.buffer, target.word(word)),
         scaling=scaling,
         bits=bits,
-        cycles=compact_cycles(target.pixels, kernel[0] * kernel[1], blocks),
+        cycles=0,  # see parts
         weights=np.eye(word, dtype=np.int8),
     )
 
@@ -128,23 +128,21 @@ def parts(name: str, step: Step) -> Iterator[Step]:
         pixels = min(most, height - first) * width
         line = first * fields["step_y"] - fields["pad_y"]
         skipped = max(0, line)
+        part = fields | {
+            "line_bytes": words * fields["rows"],
+            "out_pixels": pixels,
+            "tile": pixels,
+            "in_height": fields["in_height"] - skipped,
+            "pad_y": max(0, -line),
+        }
         yield replace(
             step,
-            fields=fields
-            | {
-                "line_bytes": words * fields["rows"],
-                "out_pixels": pixels,
-                "tile": pixels,
-                "in_height": fields["in_height"] - skipped,
-                "pad_y": max(0, -line),
-            },
+            fields=part,
             sources=(replace(source, word=source.word + skipped * words),),
             target=replace(
                 step.target, word=step.target.word + first * width * fields["out_words"]
             ),
-            cycles=compact_cycles(
-                pixels, fields["taps_y"] * fields["taps_x"] * fields["segments"], fields["blocks"]
-            ),
+            cycles=Timeline().add(part),
         )
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from prunus.hw import isa
 from prunus.hw.systolic_geometry import stream_lines, stream_pitch
 
-from .cost import best_tile, compact_cycles, depthwise_cycles
+from .cost import best_tile, depthwise_cycles
 from .ir import GraphError, Node
 from .layout import Image
 from .lower_compact import check_tiles
@@ -100,7 +100,7 @@ def convolve(
         )
     blocks, count = -(-outputs // sizes.tile_outputs), taps_y * taps_x * segments
     if sizes.compact:
-        tile, cycles = target.pixels, compact_cycles(target.pixels, count, blocks)
+        tile, cycles = target.pixels, 0  # see lower_compact.parts
     else:
         tile, cycles = best_tile(sizes, target.pixels, count, outputs)
     fields: isa.Descriptor = {

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from prunus.hw import isa
 from prunus.hw.isa import Mode, Op
 
+from .compact_time import Timeline
 from .lower_compact import reads_last, steps_of
 from .plan_memory import LayerPlan, SharedMemory
 from .plan_tables import Fill, schedule
@@ -27,6 +28,7 @@ def place_steps(
     tables: dict[bytes, int] = {}
     constants: list[tuple[isa.Descriptor, int]] = []
     every = [(number, step) for number, layer in enumerate(layers) for step in layer.work.steps]
+    timeline = Timeline()
     before_it: tuple[str, isa.Descriptor] | None = None  # where the one before writes
     fills, halves = schedule([step for _, step in every])
     for (number, step), before, half in zip(every, fills, halves, strict=True):
@@ -60,15 +62,18 @@ def place_steps(
                 tiles, new = memory.tiles(step.weights)
                 layer.tiles += [tiles] if new else []
             descriptor["weight_base"] = tiles.base
+        cycles = step.cycles
         if compact:
             descriptor |= steps_of(descriptor)
+            early = False
             if before_it is not None:
                 written, last = before_it
                 early = step.sources[0].buffer != written or reads_last(last, descriptor)
                 descriptor["early"] = int(early)
             before_it = step.target.buffer, descriptor
+            cycles = timeline.add(descriptor, early=early)
         layer.descriptors.append(descriptor)
-        layer.cycles += step.cycles
+        layer.cycles += cycles
     memory.close()
     for descriptor, value in constants:
         descriptor["channel_base"] = memory.constant(value)

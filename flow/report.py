@@ -139,7 +139,7 @@ def _weights(layer: LayerReport) -> tuple[str, ...]:
 
 def _others(layer: LayerReport) -> str:
     """What a layer would take on the other engines that could do it."""
-    others = {name: n for name, n in layer.costs.items() if n != layer.cycles}
+    others = {name: n for name, n in layer.costs.items() if name != layer.engine}
     return ", ".join(f"{name} {n:,}" for name, n in others.items())
 
 

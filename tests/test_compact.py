@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The compact engine: the same bits as the others, in the model and in the gates."""
 
 import dataclasses
@@ -63,8 +64,9 @@ def test_every_layer_of_the_gates_is_equal(make):
     golden = simulate(build, x, golden=True)
     assert np.array_equal(golden.outputs, free.outputs)
     assert len(set(map(bytes, free.outputs))) > 1
-    predicted = sum(layer.cycles for layer in build.layers)
-    assert 0.8 * predicted < free.cycles[0] < 1.1 * predicted, predicted
+    for layer, measured in zip(build.layers, free.layers, strict=True):
+        off = abs(measured.cycles - layer.cycles)
+        assert off <= max(50, 0.05 * measured.cycles), (layer.name, measured.cycles, layer.cycles)
     stalled = simulate(build, x, stall=0.4, seed=7)
     assert stalled.bit_exact and stalled.cycles == free.cycles
     config = dataclasses.replace(build.config, trace=False)

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """The compact core by itself, in Amaranth's simulator, against the functional model."""
 
 import numpy as np

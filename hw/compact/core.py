@@ -41,8 +41,8 @@ class CompactCore(wiring.Component):
     w_addr, w_group, w_en, w_data, r_addr, r_en, r_data
         The activation memory, for the host, while nothing runs; a word is read in a cycle.
     layer, layer_start, computed, layer_done, written : Out
-        For the trace: the descriptor's layer; it begins, its last products are made, and its last
-        outputs are written; and the groups of the word at ``address`` that are written.
+        For the trace: the layer; it begins or the one before has ended, its last products are made,
+        and its last outputs are written; and the groups of the word at ``address`` that are.
     """
 
     def __init__(self, config: Config):
@@ -83,9 +83,9 @@ class CompactCore(wiring.Component):
         m.submodules.activations = activations = SinglePort(
             width=8 * config.act_word, depth=config.act_depth, parts=config.groups
         )
-        extra = {"op": 4, "in_zero": 8, "weight_base": 14}
-        m.submodules.walk_fields = fields = FieldRegisters({**extra, **walk_widths(config)})
         of_trace = {"layer": 8} if config.trace else {}
+        extra = {"op": 4, "in_zero": 8, "weight_base": 14, **of_trace}
+        m.submodules.walk_fields = fields = FieldRegisters({**extra, **walk_widths(config)})
         m.submodules.drain_fields = kept = FieldRegisters({**drain_widths(config), **of_trace})
         m.submodules.walker = walker = Walker(config)
         m.submodules.macs = macs = MacArray()
@@ -238,7 +238,7 @@ class CompactCore(wiring.Component):
         cycles = Signal(CYCLE_BITS, reset_less=True)
         m.d.comb += self.cycles.eq(cycles)
         m.d.sync += cycles.eq(cycles + self.busy)
-        finished, fetched_drain = Signal(), Signal()
+        finished = Signal()
         with m.FSM():
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(0)
@@ -254,7 +254,7 @@ class CompactCore(wiring.Component):
                 m.next = "FETCHED"
             with m.State("FETCHED"):
                 with m.If(for_drain):
-                    m.d.comb += [drain.begin.eq(1), fetched_drain.eq(1)]
+                    m.d.comb += drain.begin.eq(1)
                     m.d.sync += [for_drain.eq(0), new_layer.eq(0)]
                     m.next = "GO"
                 with m.Elif(~drain_busy | layer.early):
@@ -288,12 +288,16 @@ class CompactCore(wiring.Component):
                         m.d.sync += descriptor.eq(descriptor + 1)
                         m.next = "FETCH"
 
-        if config.trace:
-            ending = Signal()
+        if config.trace:  # a layer begins where the one before ends
+            ending, announced = Signal(), Signal()
             m.d.sync += ending.eq(drain_busy & last_block)
+            with m.If(walker.begin):
+                m.d.sync += announced.eq(0)
+            with m.Elif(self.layer_start):
+                m.d.sync += announced.eq(1)
             m.d.comb += [
-                self.layer.eq(kept.fields.layer),
-                self.layer_start.eq(fetched_drain),
+                self.layer.eq(Mux(self.layer_start, layer.layer, kept.fields.layer)),
+                self.layer_start.eq(new_layer & ~drain_busy & ~ending & ~announced),
                 self.computed.eq(finished),
                 self.layer_done.eq(ending & ~drain_busy),
                 self.written.eq(activations.w_en & self.busy.replicate(config.groups)),
