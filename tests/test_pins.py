@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from int8_graphs import Int8, samples
 from networks import random_network
+from support import needs_data
+from tiny import golden, model
 
 from prunus.boards.registry import BOARDS
 from prunus.compiler.plan import Options
-from prunus.flow.compile import compile_graph
+from prunus.flow.arrange import arrange_input
+from prunus.flow.compile import compile_graph, compile_model
 from prunus.flow.pins import build_pins
 from prunus.hw.accelerator import Accelerator
 from prunus.hw.image import LoadError
@@ -35,13 +39,14 @@ def another_image(build):
     return other.image
 
 
-def run(model, build, folder, *tests, flash, load_error=0, bit_error=0.0):
+def run(model, build, folder, *tests, flash, load_error=0, bit_error=0.0, x=None, other=b""):
     """Run cocotb tests of benches/pins.py; ``flash`` is what the flash holds."""
-    x = np.random.default_rng(5).integers(-128, 128, (6, SIZES[0])).astype(np.int8)
+    if x is None:
+        x = np.random.default_rng(5).integers(-128, 128, (6, SIZES[0])).astype(np.int8)
     machine = Machine(build.config, build.image)
     data = {
         "image": build.image.hex(),
-        "other": another_image(build).hex(),
+        "other": other.hex(),
         "inputs": x.tolist(),
         "outputs": [machine.run(vector).outputs.tolist() for vector in x],
         "frame_bytes": build.config.frame_bytes,
@@ -77,7 +82,8 @@ def test_faults_on_the_wire(icebreaker, build, tmp_path):
 
 
 def test_faults_of_images(icebreaker, build, tmp_path):
-    run(icebreaker, build, tmp_path, "images_from_the_host", flash=build.image)
+    other = another_image(build)
+    run(icebreaker, build, tmp_path, "images_from_the_host", flash=build.image, other=other)
 
 
 def test_resets(icebreaker, build, tmp_path):
@@ -100,10 +106,45 @@ def test_faults_of_the_flash(icebreaker, build, tmp_path, case):
     run(icebreaker, build, tmp_path, "image_refused_from_flash", flash=flash, load_error=int(error))
 
 
+COMPACT = "image_from_flash", "host_library", "damaged_frames", "reset_in_mid_inference"
+
+
+def test_the_compact_core_on_its_blocks(tmp_path):
+    """Multiplier blocks and SPRAM are models of the part's own."""
+    g = Int8((8, 6, 3))
+    t = g.conv(g.conv(g.x, 8, (3, 3), (2, 2), (1, 1, 1, 1)), 10)
+    graph = g.graph(g.fully_connected(g.mean(t, flat=True), 5))
+    options = Options(engine="compact", huffman_bits=8, frame_bytes=16)
+    build = compile_graph(graph, options=options)
+    x = arrange_input(build, samples(graph, 6))
+    run(compact(build), build, tmp_path, *COMPACT, flash=build.image, x=x)
+
+
+@needs_data
+def test_kws_from_the_flash(tmp_path):
+    """The whole network on an iCE40UP5K, as ``prunus build --image flash`` makes it."""
+    board = BOARDS["icebreaker"]
+    build, reference = compile_model(model("kws"), board=board), golden("kws")
+    assert build.config.compact
+    shape = build.graph.tensors[build.graph.inputs[0]].shape
+    x = np.stack([reference["s0_in"], reference["s1_in"]]).reshape(-1, *shape)
+    x = arrange_input(build, x)
+    tests = "image_from_flash", "host_library"
+    run(compact(build), build, tmp_path, *tests, flash=build.image, x=x)
+    times = json.loads((tmp_path / "times.json").read_text())
+    assert max(times["cycles"]) < 250_000
+
+
+def compact(build):
+    core = Accelerator(dataclasses.replace(build.config, trace=False), image_stream=True)
+    return build_pins(BOARDS["icebreaker"], core)
+
+
 @pytest.mark.slow
 def test_ulx3s(build, tmp_path):
     """The other family: another PLL, a gated clock in the place of a reset, the flash's clock."""
     core = Accelerator(dataclasses.replace(build.config, trace=False), image_stream=True)
     model = build_pins(BOARDS["ulx3s-12f"], core, sources=(MULT18X18D,))
     tests = "image_from_flash", "host_library", "damaged_frames", "images_from_the_host"
-    run(model, build, tmp_path, *tests, flash=build.image)
+    other = another_image(build)
+    run(model, build, tmp_path, *tests, flash=build.image, other=other)

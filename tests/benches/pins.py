@@ -43,7 +43,7 @@ class Host:
     def __init__(self, dut):
         self.dut = dut
         self.wire = Wire(dut)
-        self.link = Link(self.wire, timeout=0.01, clock=self.wire.clock)
+        self.link = Link(self.wire, timeout=0.05, clock=self.wire.clock)
 
     def infer_right(self, samples=slice(0, 2)):
         """The next good request is answered rightly."""
