@@ -82,7 +82,7 @@ def test_refusals_name_the_node():
     )
     with pytest.raises(GraphError, match=r"^conv_2d_0: sums need 33 bits, int32 would overflow$"):
         compile_graph(g.graph(t))
-    known = "auto, eie, systolic, winograd"
+    known = "auto, eie, systolic, winograd, compact"
     with pytest.raises(ValueError, match=rf"^engine must be one of {known}, not 'no'$"):
         compile_graph(random_network([4, 4]), engine="no")
 
