@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sys
 
-from routed import KINDS, place
+from routed import KINDS, clock, place
 
 from prunus.hw.config import Config
 from prunus.hw.eie.array import EieArray
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         results.append(row)
         if not options.json:
             cells = (f"{row[kind]['used']:>6} /{row[kind]['available']:>6}" for kind in kinds)
-            print(f"{pes:4d}" + "".join(cells) + f"{row['mhz']:8.1f}", flush=True)
+            print(f"{pes:4d}" + "".join(cells) + clock(row["mhz"]), flush=True)
     if options.json:
         print(json.dumps({"results": results}))
     return 0

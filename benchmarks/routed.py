@@ -1,6 +1,7 @@
 """Designs by themselves, routed: what they take of a part, and the clock they reach there."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ KINDS = {
         "LUT4": "ICESTORM_LC", "FF": "ICESTORM_LC", "BRAM": "ICESTORM_RAM", "DSP": "ICESTORM_DSP",
     },
 }  # fmt: skip
+NO_ROOM = re.compile(r"Unable to (place cell|find legal placement)")
 
 
 class Surrounded(wiring.Component):
@@ -64,7 +66,10 @@ class Surrounded(wiring.Component):
 
 
 def place(design: Any, family: str, *, freq_mhz: float, seed: int) -> dict[str, Any]:
-    """Synthesize, place and route a design; used and available of each kind, and the clock."""
+    """Synthesize, place and route a design; used and available of each kind, and the clock.
+
+    ``mhz`` is None where no placement was found; ``used`` may be more than ``available`` then.
+    """
     platform = PLATFORMS[family]()
     text = rtlil.convert(Surrounded(design), name="top", platform=platform, emit_src=False)
     yosys, nextpnr = tools.find("yosys"), tools.find(f"nextpnr-{family}")
@@ -73,17 +78,23 @@ def place(design: Any, family: str, *, freq_mhz: float, seed: int) -> dict[str, 
     options = [*PARTS[family], "--freq", str(freq_mhz), "--seed", str(seed),
                "--timing-allow-fail"]  # fmt: skip
 
+    def run(folder: Path, tool: tools.Tool, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(tool.path), *arguments], cwd=folder, env=tool.environment(), text=True,
+            capture_output=True,
+        )  # fmt: skip
+
     def make(folder: Path) -> None:
         (folder / "top.il").write_text(text)
-        for tool, arguments in (
-            (yosys, ["-q", "-l", "yosys.log", "-p", synthesis]),
-            (nextpnr, [*options, "-q", "-l", "pnr.log", "--json", "top.json",
-                       "--report", "report.json"]),
-        ):  # fmt: skip
-            subprocess.run(
-                [str(tool.path), *arguments], cwd=folder, env=tool.environment(), check=True,
-                capture_output=True,
-            )  # fmt: skip
+        run(folder, yosys, "-q", "-l", "yosys.log", "-p", synthesis).check_returncode()
+        routed = run(folder, nextpnr, *options, "-q", "-l", "pnr.log", "--json", "top.json",
+                     "--report", "report.json")  # fmt: skip
+        if routed.returncode:
+            log = (folder / "pnr.log").read_text()
+            if not NO_ROOM.search(log):
+                routed.check_returncode()
+            report = {"fmax": {}, "utilization": utilization(log)}
+            (folder / "report.json").write_text(json.dumps(report))
         for scratch in ("top.il", "top.json"):
             (folder / scratch).unlink()
 
@@ -91,5 +102,16 @@ def place(design: Any, family: str, *, freq_mhz: float, seed: int) -> dict[str, 
     folder, _ = Cache("resources").get(key, make)
     report = json.loads((folder / "report.json").read_text())
     used = {kind: report["utilization"][cell] for kind, cell in KINDS[family].items()}
-    clock = max(clock["achieved"] for clock in report["fmax"].values())
-    return {"mhz": round(clock, 1), **used}
+    clocks = [domain["achieved"] for domain in report["fmax"].values()]
+    return {"mhz": round(max(clocks), 1) if clocks else None, **used}
+
+
+def clock(mhz: float | None) -> str:
+    """The clock as a cell of a table."""
+    return f"{'no room':>8}" if mhz is None else f"{mhz:8.1f}"
+
+
+def utilization(log: str) -> dict[str, dict[str, int]]:
+    """Used and available of each kind, as nextpnr's log has them."""
+    found = re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)\s+\d+%$", log, re.M)
+    return {kind: {"used": int(used), "available": int(room)} for kind, used, room in found}

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from routed import KINDS, place
+from routed import KINDS, clock, place
 
 from prunus.hw.config import Config
 from prunus.hw.systolic.array import SystolicArray
@@ -29,7 +29,7 @@ CONFIG = Config(
     pes=0, lanes=8, columns=8, sparse=False, acc_width=28, act_depth=3072, tile_depth=1691,
     winograd=4, winograd_filters=4, winograd_channels=64, winograd_depth=1408,
 )  # fmt: skip
-SMALL = {"channels": 16, "weight_depth": 256, "word": 8, "lanes": 2, "map_depth": 256}
+SMALL = {"channels": 16, "weight_depth": 256, "word": 4, "lanes": 1, "map_depth": 512}
 
 
 def _unit(outputs: int, filters: int) -> WinogradEngine:
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         results.append(row)
         if not options.json:
             cells = (f"{row[kind]['used']:>7} /{row[kind]['available']:>6}" for kind in kinds)
-            print(f"{name:28}" + "".join(cells) + f"{row['mhz']:8.1f}", flush=True)
+            print(f"{name:28}" + "".join(cells) + clock(row["mhz"]), flush=True)
     if options.json:
         print(json.dumps({"results": results}))
     return 0
