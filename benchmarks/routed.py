@@ -37,7 +37,7 @@ KINDS = {
         "LUT4": "ICESTORM_LC", "FF": "ICESTORM_LC", "BRAM": "ICESTORM_RAM", "DSP": "ICESTORM_DSP",
     },
 }  # fmt: skip
-NO_ROOM = re.compile(r"Unable to (place cell|find legal placement)")
+NO_ROOM = re.compile("Unable to place cell|Unable to find legal placement|Failed to expand region")
 
 
 class Surrounded(wiring.Component):
