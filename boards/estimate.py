@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from prunus.hw.bank import ICE40_SMALL
-from prunus.hw.config import COMPACT_PIXELS, COMPACT_WORDS, Config, bits_for
+from prunus.hw.config import COMPACT_PIXELS, Config, bits_for
 from prunus.hw.rom import DEEP
 from prunus.hw.spram import SPRAM_WIDTH
 from prunus.hw.vector.requantize import LOW_BITS
@@ -76,7 +76,7 @@ def memories(
             del rows[name]
         if not spram:
             rows["activations"] = (1, 8 * config.act_word, config.act_depth)
-            rows["tiles"] = (1, 8 * config.tile_outputs, COMPACT_WORDS)
+            rows["tiles"] = (1, 8 * config.tile_outputs, config.parameter_words)
     if config.winograd:
         unit = Geometry.of(config)
         tile = bits_of(unit.scheme.half_range) * unit.rows * unit.size

@@ -67,6 +67,27 @@ class AsicTarget:
             )  # fmt: skip
         return m
 
+    def get_single_port(self, ram):
+        """The contents of a :class:`.spram.SinglePort`."""
+        m = Module()
+        width, read = ram.width, ram.en & ~ram.w_en.any()
+        if width * ram.depth >= self.sram_bits:
+            m.submodules.mem = _instance(
+                "ram_1rw", width, ram.depth, ram.parts, i_en=ram.en, i_addr=ram.addr,
+                i_w_en=ram.w_en, i_w_data=ram.w_data, o_r_data=ram.r_data,
+            )  # fmt: skip
+            return m
+        found = Signal(width)
+        row = Signal(width, reset_less=True)
+        m.submodules.mem = _instance(
+            "registers", width, ram.depth, ram.parts, i_w_en=ram.w_en & ram.en.replicate(ram.parts),
+            i_w_addr=ram.addr, i_w_data=ram.w_data, i_r_addr=ram.addr, o_r_data=found,
+        )  # fmt: skip
+        with m.If(read):
+            m.d.sync += row.eq(found)
+        m.d.comb += ram.r_data.eq(row)
+        return m
+
     def get_rom(self, depth, address, byte):
         """Read ``byte`` at ``address``, a cycle later."""
         return Instance(

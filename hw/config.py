@@ -216,8 +216,9 @@ class Config:
 
     @property
     def parameter_words(self) -> int:
-        """32-bit words of weights, and of the program, which lies at the end of their memory."""
-        return self.tile_depth + self.descriptor_words * (1 << bits_for(self.program_depth - 1))
+        """32-bit words for weights, and for the program, which lies at the end of their memory."""
+        words = self.tile_depth + self.descriptor_words * (1 << bits_for(self.program_depth - 1))
+        return 1 << bits_for(words - 1)
 
     @property
     def row_bits(self) -> int:

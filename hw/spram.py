@@ -18,7 +18,7 @@ class SinglePort(wiring.Component):
     written. A row has ``parts`` that are written one by one: each has its bit of ``w_en``.
 
     On an iCE40UP these are its SPRAM blocks of 16k x 16 bit, which synthesis does not find by
-    itself; elsewhere synthesis chooses.
+    itself; a platform with a method ``get_single_port`` implements it; elsewhere synthesis chooses.
     """
 
     def __init__(self, *, width: int, depth: int, parts: int = 1):
@@ -44,6 +44,8 @@ class SinglePort(wiring.Component):
         return -(-self.width // SPRAM_WIDTH)
 
     def elaborate(self, platform):
+        if hasattr(platform, "get_single_port"):
+            return platform.get_single_port(self)
         if isinstance(platform, LatticeICE40Platform) and self.width // self.parts % NIBBLE == 0:
             return self._ice40()
         m = Module()

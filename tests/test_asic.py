@@ -8,6 +8,7 @@ import pytest
 import test_accelerator
 import test_accelerator_conv
 import test_accelerator_winograd
+import test_compact
 from int8_graphs import samples
 
 from prunus.compiler.options import Options
@@ -41,12 +42,19 @@ def winograd():
     return build, samples(graph, 2)
 
 
+def compact(make):
+    graph = make()
+    return compile_graph(graph, options=test_compact.COMPACT), samples(graph, 3)
+
+
 CASES = {
     "eie": (eie, 1024),
     "eie and systolic, all SRAM": (lambda: conv("mixed"), 0),
     "depthwise, all SRAM": (lambda: conv("separable"), 0),
     "adder and tables, all SRAM": (lambda: conv("residual"), 0),
     "winograd, all SRAM": (winograd, 0),
+    "compact": (lambda: compact(test_compact.separable), 1 << 20),
+    "compact, all SRAM": (lambda: compact(test_compact.pools), 0),
 }
 
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..bank import Bank
 from ..bus import Target, WriteBus
-from ..config import COMPACT_PIXELS, COMPACT_WORDS, Config, bits_for
+from ..config import COMPACT_PIXELS, Config, bits_for
 from ..isa import Op
 from ..spram import SinglePort
 from .drain import Drain, drain_widths
@@ -78,7 +78,7 @@ class CompactCore(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.parameters = parameters = SinglePort(
-            width=WORD_BITS, depth=COMPACT_WORDS, parts=OUTPUTS
+            width=WORD_BITS, depth=config.parameter_words, parts=OUTPUTS
         )
         m.submodules.activations = activations = SinglePort(
             width=8 * config.act_word, depth=config.act_depth, parts=config.groups
