@@ -80,6 +80,8 @@ class Build:
     @property
     def hardware(self) -> str:
         """The engines with multipliers, in words."""
+        if self.config.compact:
+            return "the compact engine"
         pes, rows, columns = self.config.pes, self.config.act_word, self.config.columns
         parts = [f"{pes} PEs"] if pes else []
         parts += [f"a systolic array of {rows} x {2 * columns}"] if columns else []
