@@ -1,7 +1,7 @@
 """One output channel of a Winograd unit."""
 
 from amaranth import Module, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .geometry import Geometry
@@ -22,9 +22,10 @@ class OutputChannel(wiring.Component):
     Members
     -------
     p : In(product_layout)
-    clear : In(1)
-        Sums begin anew in the next cycle.
-    take : In(passes)
+    clear : In(geometry.copies)
+        Sums begin anew in the next cycle. All bits are equal, each for its rows of the sums.
+    take : In(ArrayLayout(passes, geometry.copies))
+        So are its elements.
     begin : In(1)
     o : Out(signed(result_bits))
     """
@@ -33,8 +34,8 @@ class OutputChannel(wiring.Component):
         self.geometry = geometry
         super().__init__({
             "p": In(product_layout(geometry)),
-            "clear": In(1),
-            "take": In(geometry.passes),
+            "clear": In(geometry.copies),
+            "take": In(data.ArrayLayout(geometry.passes, geometry.copies)),
             "begin": In(1),
             "o": Out(signed(geometry.result_bits)),
         })  # fmt: skip
@@ -48,7 +49,8 @@ class OutputChannel(wiring.Component):
             total = Signal(signed(geometry.sum_bits(a, b)), name=f"total_{a}_{b}", reset_less=True)
             added = Signal.like(total, name=f"added_{a}_{b}")
             m.d.comb += added.eq(total + self.p[f"at_{a}_{b}"])
-            with m.If(self.clear):
+            copy = a * geometry.copies // geometry.rows
+            with m.If(self.clear[copy]):
                 m.d.sync += total.eq(0)
             with m.Else():
                 m.d.sync += total.eq(added)
@@ -56,6 +58,6 @@ class OutputChannel(wiring.Component):
                 name = f"at_{n * geometry.rows + a}_{b}"
                 aside = Signal(inverse.sums[name].shape(), name=f"aside_{name}", reset_less=True)
                 m.d.comb += inverse.sums[name].eq(aside)
-                with m.If(self.take[n]):
+                with m.If(self.take[copy][n]):
                     m.d.sync += aside.eq(added)
         return m

@@ -23,6 +23,7 @@ from .walker import WALKER_FIELDS, Walker
 
 __all__ = ["WINOGRAD_FIELDS", "WinogradEngine"]
 
+AGES = 6  # of what a channel is told: so long in advance it is known
 WINOGRAD_FIELDS = tuple(sorted({*READER_FIELDS, *PATCH_FIELDS, *WALKER_FIELDS, *EMITTER_FIELDS}))
 
 
@@ -174,30 +175,38 @@ class WinogradEngine(wiring.Component):
         m.submodules.array = array
         m.d.comb += [array.v.eq(patches.v), array.u.eq(filters.u)]
 
-        # What the channels are told. These signals go to many registers each: they come from
-        # registers themselves, and each channel has its own, made from tags of different ages, as
-        # synthesis would make one of equal ones.
+        # What the channels are told. These signals go to many registers each, across the part: they
+        # come from registers themselves, of which each channel has some of its own, made from tags
+        # of different ages or upside down, as synthesis would make one of equal ones.
         def ends(tag):
             return tag.valid & tag.last
 
-        def aged(value, age, name):
+        def aged(value, age, name, inverted=False):
+            value = ~value if inverted else value
             for n in range(age):
                 later = Signal(Value.cast(value).shape(), name=f"{name}_{n}")
                 m.d.sync += later.eq(value)
                 value = later
-            return value
+            return ~value if inverted else value
 
         begins = []
         for k in range(geometry.filters):
-            age = k % filters.LATENCY + 1
-            before, tag = tags[-1 - age], tags[-age]
-            passes = Cat(before.pass_ == n for n in range(geometry.passes))
             m.submodules[f"channel_{k}"] = channel = OutputChannel(geometry)
-            begins.append(aged(ends(tag) & (tag.pass_ == geometry.passes - 1), age, f"begin_{k}"))
+            for n in range(geometry.copies):
+                number = k * geometry.copies + n
+                age, inverted = number // 2 % AGES + 1, number % 2 == 1
+                before = tags[-1 - age]
+                passes = Cat(before.pass_ == turn for turn in range(geometry.passes))
+                clear, take = ~before.valid | before.last, Mux(ends(before), passes, 0)
+                m.d.comb += [
+                    channel.clear[n].eq(aged(clear, age, f"clear_{k}_{n}", inverted)),
+                    channel.take[n].eq(aged(take, age, f"take_{k}_{n}", inverted)),
+                ]
+            age = k % AGES + 1
+            last_pass = tags[-age].pass_ == geometry.passes - 1
+            begins.append(aged(ends(tags[-age]) & last_pass, age, f"begin_{k}"))
             m.d.comb += [
                 channel.p.eq(array.p[k]),
-                channel.clear.eq(aged(~before.valid | before.last, age, f"clear_{k}")),
-                channel.take.eq(aged(Mux(ends(before), passes, 0), age, f"take_{k}")),
                 channel.begin.eq(begins[k]),
                 emitter.pixels[k].eq(channel.o),
             ]

@@ -83,6 +83,11 @@ class Geometry:
         return self.size // self.passes
 
     @property
+    def copies(self) -> int:
+        """Registers of an :class:`.channel.OutputChannel` that tell its sums the same."""
+        return max(1, self.rows // 2)
+
+    @property
     def multipliers(self) -> int:
         return self.rows * self.size * self.filters
 
