@@ -179,9 +179,8 @@ def test_engines_are_chosen_by_cycles():
     graph = g.graph(g.fully_connected(g.fully_connected(t, 256), 64))
     assert plan(graph, Options()).config.pes == 64
     assert plan(graph, Options(pes=2)).config.pes == 0
-    with pytest.raises(
-        ValueError, match=r"^engine must be one of auto, eie, systolic, winograd, not 'x'$"
-    ):
+    known = "auto, eie, systolic, winograd, compact"
+    with pytest.raises(ValueError, match=rf"^engine must be one of {known}, not 'x'$"):
         plan(graph, Options(engine="x"))
 
 
