@@ -35,21 +35,16 @@ class AsicTarget:
 
     def get_bank(self, bank):
         """The contents of a :class:`.bank.Bank`."""
-        m = Module()
         width, parts = len(bank.r_data), len(bank.w_en)
         depth = bank.depth
         write = {"i_w_en": bank.w_en, "i_w_data": bank.w_data}
         if width * depth < self.sram_bits:
-            found = Signal(width)
-            row = Signal(width, reset_less=True)
-            m.submodules.mem = _instance(
-                "registers", width, depth, parts, **write,
-                i_w_addr=bank.w_addr, i_r_addr=bank.r_addr, o_r_data=found,
+            return _registers(
+                width, depth, parts, bank.r_en, bank.r_data, **write,
+                i_w_addr=bank.w_addr, i_r_addr=bank.r_addr,
             )  # fmt: skip
-            with m.If(bank.r_en):
-                m.d.sync += row.eq(found)
-            m.d.comb += bank.r_data.eq(row)
-        elif bank.exclusive:
+        m = Module()
+        if bank.exclusive:
             writes = bank.w_en.any()
             address = Signal.like(bank.r_addr, name="addr")
             m.d.comb += address.eq(bank.r_addr)
@@ -69,23 +64,17 @@ class AsicTarget:
 
     def get_single_port(self, ram):
         """The contents of a :class:`.spram.SinglePort`."""
-        m = Module()
-        width, read = ram.width, ram.en & ~ram.w_en.any()
-        if width * ram.depth >= self.sram_bits:
-            m.submodules.mem = _instance(
-                "ram_1rw", width, ram.depth, ram.parts, i_en=ram.en, i_addr=ram.addr,
-                i_w_en=ram.w_en, i_w_data=ram.w_data, o_r_data=ram.r_data,
+        if ram.width * ram.depth < self.sram_bits:
+            return _registers(
+                ram.width, ram.depth, ram.parts, ram.en & ~ram.w_en.any(), ram.r_data,
+                i_w_en=ram.w_en & ram.en.replicate(ram.parts), i_w_addr=ram.addr,
+                i_w_data=ram.w_data, i_r_addr=ram.addr,
             )  # fmt: skip
-            return m
-        found = Signal(width)
-        row = Signal(width, reset_less=True)
+        m = Module()
         m.submodules.mem = _instance(
-            "registers", width, ram.depth, ram.parts, i_w_en=ram.w_en & ram.en.replicate(ram.parts),
-            i_w_addr=ram.addr, i_w_data=ram.w_data, i_r_addr=ram.addr, o_r_data=found,
+            "ram_1rw", ram.width, ram.depth, ram.parts, i_en=ram.en, i_addr=ram.addr,
+            i_w_en=ram.w_en, i_w_data=ram.w_data, o_r_data=ram.r_data,
         )  # fmt: skip
-        with m.If(read):
-            m.d.sync += row.eq(found)
-        m.d.comb += ram.r_data.eq(row)
         return m
 
     def get_rom(self, depth, address, byte):
@@ -126,16 +115,19 @@ class AsicTarget:
                 "ram_1r1w", width, memory.depth, len(write.en), **ports,
                 i_r_en=read.en, o_r_data=read.data,
             )  # fmt: skip
-        m = Module()
-        found = Signal(width)
-        row = Signal(width, reset_less=True)
-        m.submodules.mem = _instance(
-            "registers", width, memory.depth, len(write.en), **ports, o_r_data=found
-        )
-        with m.If(read.en):
-            m.d.sync += row.eq(found)
-        m.d.comb += read.data.eq(row)
-        return m
+        return _registers(width, memory.depth, len(write.en), read.en, read.data, **ports)
+
+
+def _registers(width, depth, parts, r_en, r_data, **ports):
+    """A memory of flip-flops that is read like a RAM: ``r_data`` a cycle after ``r_en``."""
+    m = Module()
+    found = Signal(width)
+    row = Signal(width, reset_less=True)
+    m.submodules.mem = _instance("registers", width, depth, parts, **ports, o_r_data=found)
+    with m.If(r_en):
+        m.d.sync += row.eq(found)
+    m.d.comb += r_data.eq(row)
+    return m
 
 
 def _instance(kind, width, depth, parts, **ports):
