@@ -1,5 +1,6 @@
 """Designs by themselves, routed: what they take of a part, and the clock they reach there."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -13,6 +14,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
+from prunus.boards import carry_chains
+from prunus.boards.carry_chains import fold_carry_chains
 from prunus.sim import tools
 from prunus.sim.cache import Cache, digest
 
@@ -87,6 +90,11 @@ def place(design: Any, family: str, *, freq_mhz: float, seed: int) -> dict[str, 
     def make(folder: Path) -> None:
         (folder / "top.il").write_text(text)
         run(folder, yosys, "-q", "-l", "yosys.log", "-p", synthesis).check_returncode()
+        if family == "ecp5":
+            netlist = json.loads((folder / "top.json").read_bytes())
+            top = netlist["modules"]["top"]
+            fold_carry_chains(top["cells"], top["ports"])
+            (folder / "top.json").write_text(json.dumps(netlist))
         routed = run(folder, nextpnr, *options, "-q", "-l", "pnr.log", "--json", "top.json",
                      "--report", "report.json")  # fmt: skip
         if routed.returncode:
@@ -98,7 +106,8 @@ def place(design: Any, family: str, *, freq_mhz: float, seed: int) -> dict[str, 
         for scratch in ("top.il", "top.json"):
             (folder / scratch).unlink()
 
-    key = digest([text, synthesis, options, yosys.version, nextpnr.version])
+    own = inspect.getsource(carry_chains)
+    key = digest([text, synthesis, own, options, yosys.version, nextpnr.version])
     folder, _ = Cache("resources").get(key, make)
     report = json.loads((folder / "report.json").read_text())
     used = {kind: report["utilization"][cell] for kind, cell in KINDS[family].items()}

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -12,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import floorplan
+from . import carry_chains, floorplan
 from .board import Board
+from .carry_chains import fold_carry_chains
 from .convergence import Convergence
 from .dfu import with_suffix
 from .registry import BOARDS
@@ -138,13 +140,16 @@ class _Work:
             self._run("synthesis", "", yosys, ["-l", "top.rpt", "top.ys"], folder, "top.rpt")
             self._refuse_conflicts((folder / "top.rpt").read_text(errors="replace"))
             netlist = json.loads((folder / self.family.netlist).read_bytes())
-            self._place_multipliers(netlist["modules"]["top"]["cells"])
+            top = netlist["modules"]["top"]
+            self._place_multipliers(top["cells"])
+            if self.board.family == "ecp5":
+                fold_carry_chains(top["cells"], top["ports"])
             with gzip.open(folder / "top.json.gz", "wt", compresslevel=1) as packed:
                 json.dump(netlist, packed)
 
         self.progress("synthesis", "")
-        plan_of_floor = Path(floorplan.__file__).read_text()
-        key = _digest(*files.items(), ("yosys", yosys.version), ("floorplan", plan_of_floor))
+        own = [(part.__name__, inspect.getsource(part)) for part in (floorplan, carry_chains)]
+        key = _digest(*files.items(), ("yosys", yosys.version), *own)
         return _cached(f"synth-{key}", make, ("top.json.gz", "top.rpt"))
 
     def _place_multipliers(self, cells: dict[str, Any]) -> None:

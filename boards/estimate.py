@@ -102,7 +102,7 @@ def estimate(board: Board, config: Config, image_bytes: int) -> dict[str, int]:
     """
     family = board.family
     own = config.winograd > 0 and config.winograd_passes > 1
-    dsps = Geometry.of(config).multipliers if own else 0
+    dsps = Geometry.of(config).multipliers if own else config.winograd_blocks
     dsps += config.pes + config.act_word * config.columns
     dsps += 0 if config.compact else config.lane_blocks * config.lanes
     used = {"BRAM": 0, "DSP": dsps, "LUT": 0, "FF": 0}

@@ -14,7 +14,8 @@ class Options:
     ``engine``: which of them runs fully-connected layers; ``"winograd"``: the systolic array, with
     a Winograd unit beside it wherever that gains; ``"compact"``: the compact engine, which runs
     everything. ``pes`` counts where the EIE array does, ``tile_pixels`` where there is a systolic
-    array; ``tile_runs`` lets the image hold runs of zeros for it, for a second table in block RAM;
+    array; ``winograd_blocks`` are multiplier blocks for what that has none for in a Winograd unit;
+    ``tile_runs`` lets the image hold runs of zeros for it, for a second table in block RAM;
     ``code_groups`` lets a code word stand for several weights.
     """
 
@@ -26,6 +27,7 @@ class Options:
     acc_rows: int | None = None
     sparse: bool | None = None
     tile_pixels: int = 64
+    winograd_blocks: int = 0
     tile_runs: bool | None = None
     code_groups: bool | None = None
     huffman_bits: int = 12

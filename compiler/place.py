@@ -83,7 +83,7 @@ def place(lowered: Lowered, options: Options) -> Plan:
     config = Config(
         **_dense_sizes(lowered, steps, options),
         **_codes(lowered, matrices, steps, storage, options),
-        **_winograd_sizes(lowered, steps, memory),
+        **_winograd_sizes(lowered, steps, memory, options),
         **_matrix_sizes(layers, storage, options),
         lanes=lanes,
         acc_width=max(17, *bits),
@@ -173,7 +173,7 @@ def _codes(
 
 
 def _winograd_sizes(
-    lowered: Lowered, steps: Sequence[Step], memory: SharedMemory
+    lowered: Lowered, steps: Sequence[Step], memory: SharedMemory, options: Options
 ) -> dict[str, Any]:
     """What the Winograd unit needs; nothing where no layer runs on it."""
     channels = [step.fields["rows"] for step in steps if step.fields["op"] == Op.WINOGRAD]
@@ -186,6 +186,7 @@ def _winograd_sizes(
         "winograd_filters": unit.filters,
         "winograd_channels": 1 << (most - 1).bit_length(),
         "winograd_depth": max(2, memory.filter_words),
+        "winograd_blocks": options.winograd_blocks,
     }
 
 

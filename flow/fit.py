@@ -11,6 +11,7 @@ from prunus.boards.registry import BOARDS
 from prunus.compiler.ir import Graph
 from prunus.compiler.plan import Options, plan
 from prunus.hw.config import Config
+from prunus.hw.winograd.geometry import Geometry
 
 __all__ = ["FitError", "Plans", "choose_options"]
 
@@ -62,13 +63,17 @@ class Plans:
         fitting: list[tuple[int, float, Options]] = []  # cycles, how full the board gets
         lacking: list[dict[str, tuple[int, int]]] = []
         for candidate in self._candidates(board):
+            options = candidate.options
             used = estimate(board, candidate.config, 0)
             missing = shortfall(board, used)
             if missing:
                 lacking.append(missing)
             else:
                 full = max(n / board.limits[kind] for kind, n in used.items() if n)
-                fitting.append((candidate.cycles, full, candidate.options))
+                if candidate.config.winograd and "winograd_blocks" not in self._fixed:
+                    spare = board.limits["DSP"] - used["DSP"]
+                    options = replace(options, winograd_blocks=min(spare, _alone(candidate.config)))
+                fitting.append((candidate.cycles, full, options))
         if not fitting:
             raise FitError(self._explain(board, lacking))
         enough = WORTH * min(cycles for cycles, *_ in fitting)
@@ -114,6 +119,12 @@ class Plans:
             not shortfall(board, estimate(board, candidate.config, 0))
             for candidate in self._candidates(board)
         )
+
+
+def _alone(config: Config) -> int:
+    """Products of the Winograd unit that the systolic array makes none of."""
+    geometry = Geometry.of(config)
+    return geometry.multipliers - len(geometry.shared(config))
 
 
 def choose_options(

@@ -70,6 +70,8 @@ class Config:
         words of ``9 * winograd_filters`` int8 weights (:class:`.winograd.geometry.Geometry`). With
         one pass the systolic array makes the products by turns, and logic what it has no
         multiplier for; with more, every product has a multiplier of its own.
+    winograd_blocks : int
+        So many of what the array has no multiplier for are not made in logic, but have their own.
     compact : bool
         The compact engine in place of the systolic array: one dense engine for convolutions and
         sums over windows, whose memories have one port and whose requantization takes no
@@ -120,6 +122,7 @@ class Config:
     winograd_passes: int = 1
     winograd_channels: int = 64
     winograd_depth: int = 2
+    winograd_blocks: int = 0
     compact: bool = False
     window: bool = False
     adder: bool = False
@@ -161,6 +164,7 @@ class Config:
             ("winograd_passes", 1, 6),
             ("winograd_channels", 2, 1024),
             ("winograd_depth", 2, 1 << 22),
+            ("winograd_blocks", 0, 576),
             ("tables", 0, 256),
             ("lane_blocks", 2, 4),
             ("huffman_bits", 1, 15),
@@ -300,7 +304,7 @@ _COMPACT = {
     "left_shift_bits": 0,
 }  # fmt: skip
 # An image made for one value runs on every other.
-_FREE = ("queue_depth", "frame_bytes", "trace")
+_FREE = ("queue_depth", "frame_bytes", "trace", "winograd_blocks")
 _WINOGRAD = (
     "winograd", "winograd_filters", "winograd_passes", "winograd_channels", "winograd_depth",
 )  # fmt: skip

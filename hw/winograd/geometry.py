@@ -25,6 +25,9 @@ class Geometry:
         Input channels that the memory of a tile holds, a power of two.
     weight_depth : int
         Words of the weight memory: of the kernels of ``filters`` output channels.
+    blocks : int
+        Of the products that no systolic array makes, so many have a multiplier block; the others
+        are made in logic. Counts only beside one.
     """
 
     outputs: int = 4
@@ -32,6 +35,7 @@ class Geometry:
     passes: int = 1
     channels: int = 64
     weight_depth: int = 2
+    blocks: int = 0
 
     def __post_init__(self) -> None:
         if self.outputs not in SCHEMES:
@@ -45,6 +49,8 @@ class Geometry:
             raise ValueError(f"channels must be a power of two, 2 to 1024, not {self.channels!r}")
         if not 2 <= self.weight_depth <= 1 << 22:
             raise ValueError(f"weight_depth must be 2 to {1 << 22}, not {self.weight_depth!r}")
+        if not 0 <= self.blocks <= self.multipliers:
+            raise ValueError(f"blocks must be 0 to {self.multipliers}, not {self.blocks!r}")
 
     @classmethod
     def of(cls, config: Config) -> "Geometry":
@@ -55,6 +61,7 @@ class Geometry:
             passes=config.winograd_passes,
             channels=config.winograd_channels,
             weight_depth=config.winograd_depth,
+            blocks=config.winograd_blocks,
         )
         geometry.check(config)
         return geometry
@@ -102,8 +109,33 @@ class Geometry:
         order of its PEs: as many of each filter, so that they are neighbours."""
         if self.passes > 1:
             return ()
-        of_each = config.act_word * config.columns // self.filters
-        return tuple((k, *at) for k in range(self.filters) for at in self.points[:of_each])
+        rows = config.act_word // self.filters
+        order = self._neighbours(rows * config.columns)
+        # Where that many blocks are, they lie in three rows across the part, and the array's
+        # columns are dealt to these (boards.floorplan).
+        lines = [config.columns // 3 + (n < config.columns % 3) for n in range(3)]
+        places = [
+            row * config.columns + column
+            for n, width in enumerate(lines)
+            for row in range(rows)
+            for column in range(sum(lines[:n]), sum(lines[:n]) + width)
+        ]
+        if len(order) == len(places):
+            at = dict(zip(places, order, strict=True))
+            order = [at[place] for place in range(len(places))]
+        return tuple((k, *point) for k in range(self.filters) for point in order)
+
+    def _neighbours(self, count: int) -> list[tuple[int, int]]:
+        """The first ``count`` points, so that those that work together are side by side.
+
+        In the transform domain a row's kernels come from one transform; and of its sums, the
+        inverse transform takes turns with the first columns of all pairs, and with the second.
+        """
+        chosen = set(self.points[:count])
+        pairs = [(0, self.size - 1), *((first, first + 1) for first, _ in self.scheme.pairs)]
+        columns = [pair[side] for side in range(2) for pair in pairs]
+        rows = [[(a, b) for b in columns if (a, b) in chosen] for a in range(self.rows)]
+        return sum(sorted(rows, key=len, reverse=True), [])
 
     @property
     def columns(self) -> int:

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..logic_multiplier import LogicMultiplier
 from ..systolic.array import factor_layout, shared_layout
+from ..wide_multiplier import WideMultiplier
 from .geometry import Geometry
 from .products import input_layout, kernel_layout, product_layout
 
@@ -24,7 +25,8 @@ def shared_widths(geometry: Geometry, shared: Sequence[Place]) -> tuple[tuple[in
 class ProductPool(wiring.Component):
     """As :class:`.products.ProductArray`, with products that a systolic array makes by turns.
 
-    What it has no multiplier for, the products with the narrowest kernels, is made in logic.
+    What it has no multiplier for, the products with the narrowest kernels, has the
+    ``geometry.blocks`` of its own, or is made in logic.
 
     Parameters
     ----------
@@ -66,10 +68,14 @@ class ProductPool(wiring.Component):
                 self.p[k][name].eq(self.products[f"at_{n}"]),
             ]
         every = [(k, a, b) for a, b in geometry.points for k in range(geometry.filters)]
-        for k, a, b in every:
-            if (k, a, b) not in self.shared:
-                name = f"at_{a}_{b}"
-                v, u, p = self.v[name], self.u[k][name], self.p[k][name]
+        rest = [point for point in every if point not in self.shared]
+        for n, (k, a, b) in enumerate(rest):
+            name = f"at_{a}_{b}"
+            v, u, p = self.v[name], self.u[k][name], self.p[k][name]
+            if n < geometry.blocks:
+                m.submodules[f"filter_{k}_{name}"] = block = WideMultiplier(len(v), len(u))
+                m.d.comb += [block.a.eq(v), block.b.eq(u), p.eq(block.o)]
+            else:
                 self._in_logic(m, f"filter_{k}_{name}", v, u, p)
         return m
 
