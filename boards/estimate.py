@@ -67,7 +67,7 @@ def memories(
     if config.columns:
         rows["activations"] = (config.act_word, 8, config.act_depth)
         rows["tiles"] = (1, 8 * config.tile_outputs, config.tile_depth)
-        rows["tile sums"] = (2, config.acc_width * config.tile_outputs, config.tile_pixels)
+        rows["tile sums"] = (2, config.tile_width * config.tile_outputs, config.tile_pixels)
     if config.compact:
         rows["biases"] = (1, config.acc_width, config.lanes * config.channel_depth)
         rows["records"] = (1, 36, config.lanes * config.record_depth)

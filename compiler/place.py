@@ -145,6 +145,7 @@ def _dense_sizes(lowered: Lowered, steps: Sequence[Step], options: Options) -> d
         sizes |= {
             "columns": lowered.sizes.columns,
             "tile_pixels": options.tile_pixels,
+            "tile_width": _width(steps, Op.CONV),
             "line_depth": max(streams) + lowered.sizes.line_taps if streams else 0,
             "lane_blocks": 2,
         }
@@ -172,6 +173,11 @@ def _codes(
     return {"tile_runs": runs, "code_groups": groups}
 
 
+def _width(steps: Sequence[Step], op: Op) -> int:
+    """Bits that hold the sums of all layers of a kind."""
+    return max((8, *(step.bits for step in steps if step.fields["op"] == op)))
+
+
 def _winograd_sizes(
     lowered: Lowered, steps: Sequence[Step], memory: SharedMemory, options: Options
 ) -> dict[str, Any]:
@@ -186,6 +192,7 @@ def _winograd_sizes(
         "winograd_filters": unit.filters,
         "winograd_channels": 1 << (most - 1).bit_length(),
         "winograd_depth": max(2, memory.filter_words),
+        "winograd_width": _width(steps, Op.WINOGRAD),
         "winograd_blocks": options.winograd_blocks,
     }
 

@@ -58,8 +58,8 @@ class Config:
         Their zeros may be stored as runs with a table of their own, as those of sparse PEs are.
     code_groups : bool
         In an image a code word may stand for several weights of few bits, or runs and weights.
-    tile_pixels : int
-        Output pixels whose accumulators each of its two banks holds.
+    tile_pixels, tile_width : int
+        Output pixels whose accumulators each of its two banks holds, and their bits.
     line_depth : int
         Longest delay, in pixels, of the depthwise path's lines; 0: no such path.
     winograd : int
@@ -70,6 +70,8 @@ class Config:
         words of ``9 * winograd_filters`` int8 weights (:class:`.winograd.geometry.Geometry`). With
         one pass the systolic array makes the products by turns, and logic what it has no
         multiplier for; with more, every product has a multiplier of its own.
+    winograd_width : int
+        Bits that hold all of its sums, without the bias.
     winograd_blocks : int
         So many of what the array has no multiplier for are not made in logic, but have their own.
     compact : bool
@@ -116,12 +118,14 @@ class Config:
     tile_runs: bool = False
     code_groups: bool = False
     tile_pixels: int = 64
+    tile_width: int = 32
     line_depth: int = 0
     winograd: int = 0
     winograd_filters: int = 1
     winograd_passes: int = 1
     winograd_channels: int = 64
     winograd_depth: int = 2
+    winograd_width: int = 32
     winograd_blocks: int = 0
     compact: bool = False
     window: bool = False
@@ -158,12 +162,14 @@ class Config:
             ("columns", 0, 64),
             ("tile_depth", 2, 1 << 22),
             ("tile_pixels", 16, 512),
+            ("tile_width", 8, 32),
             ("line_depth", 0, 1 << 12),
             ("winograd", 0, 4),
             ("winograd_filters", 1, 16),
             ("winograd_passes", 1, 6),
             ("winograd_channels", 2, 1024),
             ("winograd_depth", 2, 1 << 22),
+            ("winograd_width", 8, 32),
             ("winograd_blocks", 0, 576),
             ("tables", 0, 256),
             ("lane_blocks", 2, 4),
@@ -307,4 +313,5 @@ _COMPACT = {
 _FREE = ("queue_depth", "frame_bytes", "trace", "winograd_blocks")
 _WINOGRAD = (
     "winograd", "winograd_filters", "winograd_passes", "winograd_channels", "winograd_depth",
+    "winograd_width",
 )  # fmt: skip

@@ -33,6 +33,8 @@ class Vector:
         config, lanes = memories.config, memories.config.lanes
         self.layer = layer
         self.acc_width = config.acc_width
+        widths = {Op.CONV: config.tile_width, Op.WINOGRAD: config.winograd_width}
+        self.sum_width = 32 if config.compact else widths.get(Op(layer["op"]), 32)
         outputs = layer["outputs"]
         beats = -(-outputs // lanes)
         by_eie = layer["op"] == Op.EIE
@@ -70,10 +72,11 @@ class Vector:
         """
         layer, half = self.layer, 1 << (self.acc_width - 1)
         total = sums + self.bias
-        own = total[..., : layer["outputs"]]
-        if own.size and not -half <= own.min() <= own.max() < half:
-            worst = max(int(own.max()), -int(own.min()), key=abs)
-            raise DescriptorError(f"a sum of {worst} in {self.acc_width} bits")
+        for values, width in ((sums, self.sum_width), (total, self.acc_width)):
+            own, limit = values[..., : layer["outputs"]], 1 << (width - 1)
+            if own.size and not -limit <= own.min() <= own.max() < limit:
+                worst = max(int(own.max()), -int(own.min()), key=abs)
+                raise DescriptorError(f"a sum of {worst} in {width} bits")
         rest = total[..., layer["outputs"] :]
         rest[...] = (rest + half) % (2 * half) - half
         rounding: ops.Rounding = "double" if layer["double_round"] else "single"

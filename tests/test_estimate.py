@@ -7,11 +7,11 @@ from prunus.boards.registry import BOARDS
 from prunus.hw.config import Config
 
 ICE = dict(
-    lanes=1, queue_depth=1, acc_width=24, act_word=2, act_depth=512, channel_depth=128,
+    lanes=1, queue_depth=1, acc_width=24, tile_width=24, act_word=2, act_depth=512, channel_depth=128,
     record_depth=8, program_depth=8, huffman_bits=8, frame_bytes=64, tile_depth=1024,
 )  # fmt: skip
 RESNET = dict(
-    pes=0, lanes=8, sparse=False, acc_width=28, act_depth=3072, channel_depth=52, record_depth=47,
+    pes=0, lanes=8, sparse=False, acc_width=28, tile_width=22, act_depth=3072, channel_depth=52, record_depth=47,
     program_depth=20, columns=8, tile_depth=4859, window=True, adder=True, lane_blocks=2,
 )  # fmt: skip
 WINOGRAD = dict(tile_depth=1691, winograd=4, winograd_filters=4, winograd_depth=1408)
@@ -29,8 +29,8 @@ WINOGRAD = dict(tile_depth=1691, winograd=4, winograd_filters=4, winograd_depth=
                        program_depth=4),
             0, 54, 8,
         ),
-        ("ulx3s-85f", RESNET, 75801, 176, 144),
-        ("ulx3s-85f", RESNET | WINOGRAD, 75801, 190, 144),
+        ("ulx3s-85f", RESNET, 75801, 170, 144),
+        ("ulx3s-85f", RESNET | WINOGRAD, 75801, 184, 144),
     ],
 )  # fmt: skip
 def test_blocks_and_multipliers(board, fields, image, brams, dsps):

@@ -18,7 +18,7 @@ SUM_FIELDS = ("out_base", "outputs", "out_words")
 class Accumulators(wiring.Component):
     """Adds up what the systolic array makes of the vectors of a ``CONV`` layer, and drains it.
 
-    There are two banks of ``tile_pixels`` times ``tile_outputs`` sums of ``acc_width`` bits. One
+    There are two banks of ``tile_pixels`` times ``tile_outputs`` sums of ``tile_width`` bits. One
     is claimed for each tile of pixels and block of outputs; its vectors go to its rows in order,
     once for each tile of weights. Behind the ``last`` the bank drains, a beat of ``lanes`` sums a
     cycle: two for each pixel, or one where the second would hold no output. When the other bank
@@ -79,10 +79,10 @@ class Accumulators(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        row_layout = data.ArrayLayout(signed(config.acc_width), config.tile_outputs)
+        row_layout = data.ArrayLayout(signed(config.tile_width), config.tile_outputs)
         row_bits = bits_for(config.tile_pixels - 1)
         banks = [
-            Bank(width=config.tile_outputs * config.acc_width, depth=config.tile_pixels)
+            Bank(width=config.tile_outputs * config.tile_width, depth=config.tile_pixels)
             for _ in range(2)
         ]
         m.submodules.bank_0, m.submodules.bank_1 = banks

@@ -25,6 +25,8 @@ class Geometry:
         Input channels that the memory of a tile holds, a power of two.
     weight_depth : int
         Words of the weight memory: of the kernels of ``filters`` output channels.
+    width : int
+        Bits that hold all results; so many channels may need fewer.
     blocks : int
         Of the products that no systolic array makes, so many have a multiplier block; the others
         are made in logic. Counts only beside one.
@@ -35,6 +37,7 @@ class Geometry:
     passes: int = 1
     channels: int = 64
     weight_depth: int = 2
+    width: int = 32
     blocks: int = 0
 
     def __post_init__(self) -> None:
@@ -49,6 +52,8 @@ class Geometry:
             raise ValueError(f"channels must be a power of two, 2 to 1024, not {self.channels!r}")
         if not 2 <= self.weight_depth <= 1 << 22:
             raise ValueError(f"weight_depth must be 2 to {1 << 22}, not {self.weight_depth!r}")
+        if not 8 <= self.width <= 32:
+            raise ValueError(f"width must be 8 to 32, not {self.width!r}")
         if not 0 <= self.blocks <= self.multipliers:
             raise ValueError(f"blocks must be 0 to {self.multipliers}, not {self.blocks!r}")
 
@@ -61,6 +66,7 @@ class Geometry:
             passes=config.winograd_passes,
             channels=config.winograd_channels,
             weight_depth=config.winograd_depth,
+            width=config.winograd_width,
             blocks=config.winograd_blocks,
         )
         geometry.check(config)
@@ -154,7 +160,7 @@ class Geometry:
 
     @property
     def result_bits(self) -> int:
-        return self.scheme.result_bits(self.channels)
+        return min(self.width, self.scheme.result_bits(self.channels))
 
     def _widest(self, row: int, column: int, name: str) -> int:
         """Bits for the elements of all rows that take turns in that place."""
@@ -177,10 +183,11 @@ class Geometry:
 
     def sum_bits(self, row: int, column: int) -> int:
         """Bits of an accumulator."""
-        return max(
-            self.scheme.sum_bits(row + first, column, self.channels)
-            for first in range(0, self.size, self.rows)
-        )
+        return max(self.point_bits(row + first, column) for first in range(0, self.size, self.rows))
+
+    def point_bits(self, a: int, b: int) -> int:
+        """Bits of the sum of the point in row a of the transform domain, column b."""
+        return self.scheme.sum_bits(a, b, self.channels, self.width)
 
     def cycles(
         self,

@@ -42,7 +42,7 @@ class InverseTransform(wiring.Component):
         scheme, size = geometry.scheme, geometry.size
         super().__init__({
             "sums": In(data.StructLayout({
-                f"at_{a}_{b}": signed(scheme.sum_bits(a, b, geometry.channels))
+                f"at_{a}_{b}": signed(geometry.point_bits(a, b))
                 for a in range(size)
                 for b in range(size)
             })),

@@ -109,14 +109,15 @@ class Scheme:
         corners = [v * u for v in self.input_range(a, b) for u in self.kernel_range(a, b)]
         return min(corners), max(corners)
 
-    def sum_bits(self, a: int, b: int, channels: int) -> int:
-        """Bits of its sum over the channels that suffice: the rest may wrap.
+    def sum_bits(self, a: int, b: int, channels: int, width: int = 32) -> int:
+        """Bits of its sum over the channels that suffice for results of ``width`` bits.
 
         A result of n bits is exact if ``divisor * y`` is right modulo ``2**(n + shift)``, for odd
         numbers have an inverse there. What A^T multiplies by powers of two needs that much less.
         """
         low, high = self.product_range(a, b)
-        needed = self.result_bits(channels) + self.shift - self.spare[a] - self.spare[b]
+        results = min(width, self.result_bits(channels))
+        needed = results + self.shift - self.spare[a] - self.spare[b]
         return min(needed, bits_of((channels * low, channels * high)))
 
     def result_bits(self, channels: int) -> int:
