@@ -22,7 +22,7 @@ from prunus.hw.systolic.array import SystolicArray
 from prunus.hw.winograd.core import WinogradCore
 from prunus.hw.winograd.engine import WinogradEngine
 from prunus.hw.winograd.geometry import Geometry
-from prunus.hw.winograd.pool import shared_widths
+from prunus.hw.winograd.pool import shared_sizes
 
 # The accelerator of MLPerf Tiny's ic: a systolic array of 16 x 8 blocks, 64 channels.
 CONFIG = Config(
@@ -44,8 +44,8 @@ def _sharing_unit() -> WinogradEngine:
 
 def _array(*, shared: bool) -> SystolicArray:
     geometry = Geometry.of(CONFIG)
-    widths = shared_widths(geometry, geometry.shared(CONFIG)) if shared else ()
-    return SystolicArray(CONFIG.act_word, CONFIG.columns, shared=widths)
+    sizes = shared_sizes(geometry, geometry.shared(CONFIG)) if shared else ()
+    return SystolicArray(CONFIG.act_word, CONFIG.columns, shared=sizes)
 
 
 DESIGNS: dict[str, tuple[str, Callable[[], Any]]] = {

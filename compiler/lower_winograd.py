@@ -26,7 +26,12 @@ def choices(sizes: Sizes) -> tuple[Geometry, ...]:
         if most:
             filters = min(sizes.lanes, 1 << (most.bit_length() - 1))
             found.append(
-                Geometry(outputs=outputs, filters=filters, channels=max(CHANNELS, sizes.word))
+                Geometry(
+                    outputs=outputs,
+                    filters=filters,
+                    channels=max(CHANNELS, sizes.word),
+                    shares=True,
+                )
             )
     return tuple(found)
 

@@ -24,7 +24,7 @@ from .vector.unit import VectorUnit
 from .window.engine import WindowEngine
 from .winograd.engine import WinogradEngine
 from .winograd.geometry import Geometry
-from .winograd.pool import shared_widths
+from .winograd.pool import shared_sizes
 
 __all__ = ["Accelerator", "trace_signature"]
 
@@ -43,7 +43,7 @@ def _shares(engine: str, config: Config) -> dict[str, Any]:
     geometry = Geometry.of(config)
     shared = geometry.shared(config)
     if engine == "systolic":
-        return {"shared": shared_widths(geometry, shared)}
+        return {"shared": shared_sizes(geometry, shared)}
     return {"geometry": geometry, "shared": shared}
 
 
@@ -231,12 +231,13 @@ class Accelerator(wiring.Component):
         ]
         for name, engine in built.items():
             m.d.comb += engine.start.eq(getattr(sequencer, f"start_{name}"))
-        if hasattr(built.get("winograd"), "products"):
+        if hasattr(built.get("winograd"), "added"):
             systolic, winograd = built["systolic"], built["winograd"]
             m.d.comb += [
                 systolic.x.eq(winograd.x),
                 systolic.y.eq(winograd.y),
-                winograd.products.eq(systolic.products),
+                systolic.clear.eq(winograd.clear),
+                winograd.added.eq(systolic.added),
             ]
             # Far ahead of the first product, and of the weights that the array is given next.
             m.d.sync += systolic.turn.eq(sequencer.layer.op == Op.WINOGRAD)

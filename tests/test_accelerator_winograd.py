@@ -4,7 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from amaranth import Fragment
 from int8_graphs import Int8, samples
+from test_multiplier import Ecp5, vendor_model
 
 from prunus.compiler.options import Options
 from prunus.flow.compile import compile_graph
@@ -12,6 +14,7 @@ from prunus.flow.simulate import simulate
 from prunus.hw.accelerator import Accelerator
 from prunus.sim import lint
 from prunus.sim.generate import to_verilog
+from prunus.sim.network import build_harness
 
 
 def network(extreme=False):
@@ -60,3 +63,30 @@ def test_every_layer_is_equal(case):
         verilog = to_verilog(accelerator, "accelerator")
         assert lint.lint([verilog], "accelerator") == []
         assert lint.read_with_yosys([verilog], "accelerator") == []
+
+
+class OnEcp5(Accelerator):
+    """The accelerator with the blocks of an ECP5, which make both kinds of products and sums."""
+
+    def elaborate(self, platform):
+        return Fragment.get(super().elaborate(Ecp5()), Ecp5())
+
+
+@pytest.mark.parametrize("blocks", (0, 3))
+def test_the_blocks_of_a_part_sum_up_as_well(blocks, monkeypatch):
+    """With narrow sums, some of the other products in blocks of their own, and some in logic."""
+
+    def build_model(config, **_):
+        config = dataclasses.replace(config, trace=True)
+        verilog = to_verilog(OnEcp5(config), "accelerator")
+        own = config.act_word * config.columns + 2 * config.lanes + blocks
+        assert verilog.count("MULT18X18D #(") == own
+        return build_harness([verilog, *vendor_model(Ecp5)], config)
+
+    monkeypatch.setattr("prunus.flow.simulate.build_model", build_model)
+    options = Options(act_word=8, engine="winograd", winograd_blocks=blocks)
+    graph = network()
+    build = compile_graph(graph, options=options)
+    assert build.config.winograd_width < 23 and build.config.winograd_blocks == blocks
+    run = simulate(build, samples(graph, 3))
+    assert run.bit_exact, run.first_mismatches[0]

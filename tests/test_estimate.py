@@ -7,12 +7,14 @@ from prunus.boards.registry import BOARDS
 from prunus.hw.config import Config
 
 ICE = dict(
-    lanes=1, queue_depth=1, acc_width=24, tile_width=24, act_word=2, act_depth=512, channel_depth=128,
-    record_depth=8, program_depth=8, huffman_bits=8, frame_bytes=64, tile_depth=1024,
+    lanes=1, queue_depth=1, acc_width=24, tile_width=24, act_word=2, act_depth=512,
+    channel_depth=128, record_depth=8, program_depth=8, huffman_bits=8, frame_bytes=64,
+    tile_depth=1024,
 )  # fmt: skip
 RESNET = dict(
-    pes=0, lanes=8, sparse=False, acc_width=28, tile_width=22, act_depth=3072, channel_depth=52, record_depth=47,
-    program_depth=20, columns=8, tile_depth=4859, window=True, adder=True, lane_blocks=2,
+    pes=0, lanes=8, sparse=False, acc_width=28, tile_width=22, act_depth=3072, channel_depth=52,
+    record_depth=47, program_depth=20, columns=8, tile_depth=4859, window=True, adder=True,
+    lane_blocks=2,
 )  # fmt: skip
 WINOGRAD = dict(tile_depth=1691, winograd=4, winograd_filters=4, winograd_depth=1408)
 

@@ -122,9 +122,9 @@ def test_units_share_the_arrays_multipliers():
                                   (8, 2, [(2, 1)]), (4, 2, [])):  # fmt: skip
         sizes = Sizes(word=word, lanes=lanes, columns=lanes, tile_pixels=64, matrices=False)
         assert [(unit.outputs, unit.filters) for unit in choices(sizes)] == expected
-    unit = Geometry(outputs=4, filters=4)
+    unit = Geometry(outputs=4, filters=4, shares=True)
     shared = unit.shared(dense_config())
     assert len(shared) == 128 and len(set(shared)) == 128
     corners = {(0, 0), (0, 5), (5, 0), (5, 5)}
     assert not corners & {(a, b) for _, a, b in shared}
-    assert Geometry(outputs=4, filters=4, passes=2).shared(dense_config()) == ()
+    assert Geometry(outputs=4, filters=4).shared(dense_config()) == ()

@@ -7,21 +7,19 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .dual import WEIGHTS, pack, splits
-from .pe import SystolicPe
+from .pe import Shared, SystolicPe
 
 __all__ = ["SystolicArray", "factor_layout", "shared_layout"]
 
-Widths = tuple[int, int]
 
-
-def factor_layout(shared: Sequence[Widths], which: int) -> data.StructLayout:
+def factor_layout(shared: Sequence[Shared], which: int) -> data.StructLayout:
     """First or second factors of the products that are made by turns, ``at_n`` that of the nth."""
-    return data.StructLayout({f"at_{n}": signed(pair[which]) for n, pair in enumerate(shared)})
+    return data.StructLayout({f"at_{n}": signed(other[which]) for n, other in enumerate(shared)})
 
 
-def shared_layout(shared: Sequence[Widths]) -> data.StructLayout:
-    """These products."""
-    return data.StructLayout({f"at_{n}": signed(sum(pair)) for n, pair in enumerate(shared)})
+def shared_layout(shared: Sequence[Shared]) -> data.StructLayout:
+    """The sums of these products."""
+    return data.StructLayout({f"at_{n}": other.layout for n, other in enumerate(shared)})
 
 
 class SystolicArray(wiring.Component):
@@ -51,9 +49,9 @@ class SystolicArray(wiring.Component):
         Build the way in for the lines.
     taps : int
         Rows that each of the three lines feeds.
-    shared : Sequence[tuple[int, int]]
-        Widths of the factors of products that PEs make by turns, row after row; at most as many as
-        there are PEs.
+    shared : Sequence[Shared]
+        Other products, that PEs make and sum up by turns, row after row; at most as many as there
+        are PEs.
 
     Members
     -------
@@ -64,10 +62,10 @@ class SystolicArray(wiring.Component):
         First weights of all columns, then the second ones: -127..127 (the first: -128 as well).
     lines : In(ArrayLayout(ArrayLayout(signed(8), columns), 3))
     depthwise : In(1)
-    turn : In(1); x, y : In(factor_layout); products : Out(shared_layout)
+    turn : In(1); x, y : In(factor_layout); clear : In(len(shared)); added : Out(shared_layout)
         Only with ``shared``: where ``turn`` has been high for ``rows + columns`` cycles, products
-        of factors follow these 5 cycles later. Sums mean nothing then, and weights have to come
-        anew.
+        of factors follow these 5 cycles later, and are summed up: see :class:`.pe.SystolicPe`.
+        The other sums mean nothing then, and weights have to come anew.
     o : Out(ArrayLayout(signed(sum_width), 2 * columns))
     """
 
@@ -81,7 +79,7 @@ class SystolicArray(wiring.Component):
         *,
         depthwise: bool = False,
         taps: int = 0,
-        shared: Sequence[Widths] = (),
+        shared: Sequence[Shared] = (),
     ):
         if rows < 2:
             raise ValueError(f"rows must be at least 2, not {rows!r}")
@@ -113,7 +111,8 @@ class SystolicArray(wiring.Component):
                 "turn": In(1),
                 "x": In(factor_layout(shared, 0)),
                 "y": In(factor_layout(shared, 1)),
-                "products": Out(shared_layout(shared)),
+                "clear": In(len(shared)),
+                "added": Out(shared_layout(shared)),
             }
         super().__init__(ports)
 
@@ -152,7 +151,8 @@ class SystolicArray(wiring.Component):
                         pe.turn.eq(turns[row]),
                         pe.x.eq(self.x[f"at_{n}"]),
                         pe.y.eq(self.y[f"at_{n}"]),
-                        self.products[f"at_{n}"].eq(pe.product),
+                        pe.clear.eq(self.clear[n]),
+                        self.added[f"at_{n}"].eq(pe.added),
                     ]
                     turns[row] = pe.turn_right
                 a[row], swap[row], w_en[row] = pe.a_right, pe.swap_right, pe.w_en_right

@@ -8,7 +8,9 @@ from amaranth.vendor import LatticeECP5Platform, LatticeICE40Platform
 from ..mult18x18d import mult18x18d
 from ..wide_multiplier import WideMultiplier
 
-__all__ = ["WEIGHTS", "DualMultiplier", "pack", "products_layout", "splits"]
+__all__ = ["LOW_BITS", "WEIGHTS", "DualMultiplier", "pack", "products_layout", "splits"]
+
+LOW_BITS = 10  # of a block's product: where the second weight begins
 
 # `high` is w1, less one where w0 is negative: the top of (w1 << 10) + w0.
 WEIGHTS = data.StructLayout({"w0": signed(8), "w1": signed(8), "high": signed(8)})
@@ -31,7 +33,7 @@ def products_layout(split: bool, terms: int = 1) -> data.StructLayout:
     more = (terms - 1).bit_length()
     if split:
         return data.StructLayout({
-            "low": unsigned(10 + more),
+            "low": unsigned(LOW_BITS + more),
             "far": signed(15 + more),
             "high": signed(6 + more),
         })  # fmt: skip

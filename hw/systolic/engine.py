@@ -16,6 +16,7 @@ from .array import SystolicArray, factor_layout, shared_layout
 from .delay import DelayLine
 from .feeder import FEEDER_FIELDS, Feeder
 from .lines import LINE_FIELDS, LineStream
+from .pe import Shared
 from .tiles import TILE_FIELDS, TileStore
 
 __all__ = ["ENGINE_FIELDS", "SystolicEngine"]
@@ -36,7 +37,7 @@ class SystolicEngine(wiring.Component):
 
     Parameters
     ----------
-    shared : Sequence[tuple[int, int]]
+    shared : Sequence[Shared]
         The array's: products that its multipliers make by turns.
 
     Members
@@ -55,11 +56,11 @@ class SystolicEngine(wiring.Component):
         Low from the cycle after ``start`` until the last beat has been presented.
     computed : Out(1)
         A cycle for each ``start``: the last vector enters the array.
-    turn, x, y, products
+    turn, x, y, clear, added
         The array's, where it has some to share. ``turn`` must be low from ``start`` on.
     """
 
-    def __init__(self, config: Config, *, shared: Sequence[tuple[int, int]] = ()):
+    def __init__(self, config: Config, *, shared: Sequence[Shared] = ()):
         if not config.columns:
             raise ValueError("columns must be positive for a systolic array, not 0")
         self.config = config
@@ -68,7 +69,8 @@ class SystolicEngine(wiring.Component):
             "turn": In(1),
             "x": In(factor_layout(self.shared, 0)),
             "y": In(factor_layout(self.shared, 1)),
-            "products": Out(shared_layout(self.shared)),
+            "clear": In(len(self.shared)),
+            "added": Out(shared_layout(self.shared)),
         }
         super().__init__({
             "bus": In(WriteBus(config)),
@@ -134,7 +136,8 @@ class SystolicEngine(wiring.Component):
                 array.turn.eq(self.turn),
                 array.x.eq(self.x),
                 array.y.eq(self.y),
-                self.products.eq(array.products),
+                array.clear.eq(self.clear),
+                self.added.eq(array.added),
             ]
 
         valid = Signal()

@@ -1,12 +1,36 @@
 """One processing element of the systolic array."""
 
-from amaranth import Module, Signal, signed
-from amaranth.lib import wiring
+from typing import NamedTuple
+
+from amaranth import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .dual import WEIGHTS, DualMultiplier, products_layout
+from .dual import LOW_BITS, WEIGHTS, DualMultiplier, products_layout, splits
 
-__all__ = ["SystolicPe"]
+__all__ = ["Shared", "SystolicPe"]
+
+
+class Shared(NamedTuple):
+    """Products of other factors that a PE makes by turns, and their sums.
+
+    ``x`` and ``y`` are the widths of the factors, ``sum`` is that of the sums, which may wrap. They
+    come in two parts, ``low + (far << LOW_BITS)``: of up to ``terms`` products no low part wraps.
+    """
+
+    x: int
+    y: int
+    sum: int
+    terms: int
+
+    @property
+    def layout(self) -> data.StructLayout:
+        """Of a sum."""
+        more = (self.terms - 1).bit_length()
+        return data.StructLayout({
+            "low": unsigned(LOW_BITS + more),
+            "far": signed(self.sum - LOW_BITS),
+        })  # fmt: skip
 
 
 class SystolicPe(wiring.Component):
@@ -28,9 +52,11 @@ class SystolicPe(wiring.Component):
         See :class:`.dual.DualMultiplier`.
     line : bool
         A second way in for activations: ``line``, a cycle after ``a``, where the other is zero.
-    shared : tuple[int, int] | None
-        Its multiplier's; its ports are this PE's as well, but that ``turn`` goes on to the right
-        and comes into force a cycle later.
+    shared : Shared | None
+        Other products. ``turn`` goes on to the right and comes into force a cycle later; then the
+        PE adds up the products of ``x`` and ``y``, which follow 5 cycles later: ``added`` is the
+        sum with that of the cycle, and behind ``clear`` it begins anew. ``clear`` must be low
+        otherwise.
     """
 
     LATENCY = DualMultiplier.LATENCY + 2
@@ -41,7 +67,7 @@ class SystolicPe(wiring.Component):
         *,
         split: bool,
         line: bool = False,
-        shared: tuple[int, int] | None = None,
+        shared: Shared | None = None,
     ):
         if above < 0:
             raise ValueError(f"above must not be negative, not {above!r}")
@@ -66,9 +92,10 @@ class SystolicPe(wiring.Component):
             ports |= {
                 "turn": In(1),
                 "turn_right": Out(1),
-                "x": In(signed(shared[0])),
-                "y": In(signed(shared[1])),
-                "product": Out(signed(sum(shared))),
+                "x": In(signed(shared.x)),
+                "y": In(signed(shared.y)),
+                "clear": In(1),
+                "added": Out(shared.layout),
             }
         super().__init__(ports)
 
@@ -85,12 +112,14 @@ class SystolicPe(wiring.Component):
             m.d.sync += shadow.eq(self.w)
         m.d.comb += self.w_down.eq(shadow)
 
-        m.submodules.multiplier = multiplier = DualMultiplier(split=self.split, shared=self.shared)
+        factors = (self.shared.x, self.shared.y) if self.shared else None
+        m.submodules.multiplier = multiplier = DualMultiplier(split=self.split, shared=factors)
         m.d.comb += [
             multiplier.a.eq(a | self.line if self.line_fed else a),
             multiplier.w.eq(shadow),
             multiplier.load.eq(swap),
         ]
+        others = {}
         if self.shared:
             turn = Signal()
             m.d.sync += turn.eq(self.turn)
@@ -99,10 +128,35 @@ class SystolicPe(wiring.Component):
                 multiplier.turn.eq(turn),
                 multiplier.x.eq(self.x),
                 multiplier.y.eq(self.y),
-                self.product.eq(multiplier.product),
             ]
+            if self.split and splits(platform):
+                # In the place of the sums: the block makes both kinds of products in two parts.
+                far = multiplier.product[LOW_BITS:].as_signed()
+                others = {"low": multiplier.p.low, "far": max(far, multiplier.p.far, key=len)}
+            else:
+                total = Signal(signed(self.shared.sum), name="others", reset_less=True)
+                added = Signal.like(total, name="others_added")
+                m.d.comb += [
+                    added.eq(total + multiplier.product),
+                    self.added.low.eq(added[:LOW_BITS]),
+                    self.added.far.eq(added[LOW_BITS:].as_signed()),
+                ]
+                m.d.sync += total.eq(Mux(self.clear, 0, added))
         for name, field in self.sums_down.shape():
-            total = Signal(field.shape, name=name, reset_less=True)
-            m.d.sync += total.eq(self.sums[name] + multiplier.p[name])
+            if name not in others:
+                total = Signal(field.shape, name=name, reset_less=True)
+                m.d.sync += total.eq(self.sums[name] + multiplier.p[name])
+            else:
+                shape = max(field.shape, self.added[name].shape(), key=lambda shape: shape.width)
+                total = Signal(shape, name=name, reset_less=True)
+                added = Signal(shape, name=f"{name}_added")
+                m.d.comb += [
+                    added.eq(Mux(turn, total, self.sums[name]) + others[name]),
+                    self.added[name].eq(added),
+                ]
+                with m.If(self.clear):
+                    m.d.sync += total.eq(0)
+                with m.Else():
+                    m.d.sync += total.eq(added)
             m.d.comb += self.sums_down[name].eq(total)
         return m

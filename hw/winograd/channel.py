@@ -1,11 +1,13 @@
 """One output channel of a Winograd unit."""
 
+from collections.abc import Collection
+
 from amaranth import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import Geometry
-from .inverse import InverseTransform
+from .geometry import LOW_BITS, Geometry
+from .inverse import InverseTransform, sum_layout
 from .products import grid, product_layout
 
 __all__ = ["OutputChannel"]
@@ -19,9 +21,17 @@ class OutputChannel(wiring.Component):
     :class:`.inverse.InverseTransform` says. What was put aside may change again, and ``begin`` come
     again, after ``geometry.turn`` cycles.
 
+    Parameters
+    ----------
+    elsewhere : Collection[tuple[int, int]]
+        Row and column of the points that are summed up elsewhere, in two parts.
+
     Members
     -------
     p : In(product_layout)
+        Of the points that are summed up here, if there are any.
+    at_a_b : In(sum_layout)
+        Of each other point the sum with the products of the cycle.
     clear : In(geometry.copies)
         Sums begin anew in the next cycle. All bits are equal, each for its rows of the sums.
     take : In(ArrayLayout(passes, geometry.copies))
@@ -30,10 +40,15 @@ class OutputChannel(wiring.Component):
     o : Out(signed(result_bits))
     """
 
-    def __init__(self, geometry: Geometry):
+    def __init__(self, geometry: Geometry, elsewhere: Collection[tuple[int, int]] = ()):
         self.geometry = geometry
+        self.elsewhere = frozenset(elsewhere)
+        self.own = [point for point in grid(geometry) if point not in self.elsewhere]
         super().__init__({
-            "p": In(product_layout(geometry)),
+            **({"p": In(product_layout(geometry, self.own))} if self.own else {}),
+            **{
+                f"at_{a}_{b}": In(sum_layout(geometry, a, b)) for a, b in sorted(self.elsewhere)
+            },
             "clear": In(geometry.copies),
             "take": In(data.ArrayLayout(geometry.passes, geometry.copies)),
             "begin": In(1),
@@ -46,18 +61,35 @@ class OutputChannel(wiring.Component):
         m.submodules.inverse = inverse = InverseTransform(geometry)
         m.d.comb += [inverse.begin.eq(self.begin), self.o.eq(inverse.o)]
         for a, b in grid(geometry):
-            total = Signal(signed(geometry.sum_bits(a, b)), name=f"total_{a}_{b}", reset_less=True)
-            added = Signal.like(total, name=f"added_{a}_{b}")
-            m.d.comb += added.eq(total + self.p[f"at_{a}_{b}"])
             copy = a * geometry.copies // geometry.rows
-            with m.If(self.clear[copy]):
-                m.d.sync += total.eq(0)
-            with m.Else():
-                m.d.sync += total.eq(added)
+            if (a, b) in self.elsewhere:
+                added = getattr(self, f"at_{a}_{b}")
+            else:
+                added = self._added(m, a, b, self.clear[copy])
             for n in range(geometry.passes):
                 name = f"at_{n * geometry.rows + a}_{b}"
                 aside = Signal(inverse.sums[name].shape(), name=f"aside_{name}", reset_less=True)
                 m.d.comb += inverse.sums[name].eq(aside)
                 with m.If(self.take[copy][n]):
-                    m.d.sync += aside.eq(added)
+                    if not geometry.shares:
+                        m.d.sync += aside.eq(added)
+                    elif (a, b) in self.elsewhere:
+                        m.d.sync += [aside.low.eq(added.low), aside.far.eq(added.far)]
+                    else:
+                        m.d.sync += [
+                            aside.low.eq(added[:LOW_BITS]),
+                            aside.far.eq(added[LOW_BITS:].as_signed()),
+                        ]
         return m
+
+    def _added(self, m, a, b, clear):
+        """The sum of a point with the product of the cycle."""
+        bits = self.geometry.sum_bits(a, b)
+        total = Signal(signed(bits), name=f"total_{a}_{b}", reset_less=True)
+        added = Signal.like(total, name=f"added_{a}_{b}")
+        m.d.comb += added.eq(total + self.p[f"at_{a}_{b}"])
+        with m.If(clear):
+            m.d.sync += total.eq(0)
+        with m.Else():
+            m.d.sync += total.eq(added)
+        return added

@@ -16,7 +16,7 @@ from .emitter import EMITTER_FIELDS, Emitter
 from .filters import FilterStore
 from .geometry import Geometry
 from .patches import PATCH_FIELDS, PatchMemory
-from .pool import ProductPool, shared_widths
+from .pool import ProductPool, shared_sizes
 from .products import ProductArray
 from .reader import READER_FIELDS, PatchReader
 from .walker import WALKER_FIELDS, Walker
@@ -42,8 +42,8 @@ class WinogradEngine(wiring.Component):
     Parameters
     ----------
     shared : Sequence[tuple[int, int, int]]
-        Products (filter, row, column) that a systolic array makes by turns; the others are made in
-        logic. Without any, the multipliers are inside.
+        Products (filter, row, column) that a systolic array makes and sums up by turns, where the
+        geometry ``shares``. Without any, the multipliers are inside.
     refilled : bool
         See :class:`.filters.FilterStore`.
 
@@ -71,8 +71,8 @@ class WinogradEngine(wiring.Component):
         Low from the cycle after ``start`` until the last beat has been presented.
     computed : Out(1)
         A cycle for each ``start``: all products are summed up.
-    x, y : Out; products : In
-        The array's, where it makes some.
+    x, y, clear : Out; added : In
+        The array's, where it makes some products.
     """
 
     def __init__(
@@ -84,6 +84,8 @@ class WinogradEngine(wiring.Component):
         refilled: bool = False,
     ):
         geometry.check(config)
+        if bool(shared) != geometry.shares:
+            raise ValueError("shared must name products if, and only if, the geometry shares")
         self.config = config
         self.geometry = geometry
         self.shared = tuple(shared)
@@ -101,11 +103,12 @@ class WinogradEngine(wiring.Component):
             "computed": Out(1),
         }
         if shared:
-            widths = shared_widths(geometry, shared)
+            sizes = shared_sizes(geometry, shared)
             ports |= {
-                "x": Out(factor_layout(widths, 0)),
-                "y": Out(factor_layout(widths, 1)),
-                "products": In(shared_layout(widths)),
+                "x": Out(factor_layout(sizes, 0)),
+                "y": Out(factor_layout(sizes, 1)),
+                "clear": Out(len(shared)),
+                "added": In(shared_layout(sizes)),
             }
         super().__init__(ports)
 
@@ -165,11 +168,7 @@ class WinogradEngine(wiring.Component):
 
         if self.shared:
             array = ProductPool(geometry, self.shared)
-            m.d.comb += [
-                self.x.eq(array.x),
-                self.y.eq(array.y),
-                array.products.eq(self.products),
-            ]
+            m.d.comb += [self.x.eq(array.x), self.y.eq(array.y)]
         else:
             array = ProductArray(geometry)
         m.submodules.array = array
@@ -189,15 +188,28 @@ class WinogradEngine(wiring.Component):
                 value = later
             return ~value if inverted else value
 
+        # The array's sums must not begin anew in another engine's layer.
+        running = Signal()
+        m.d.sync += running.eq(~emitter.done)
         begins = []
         for k in range(geometry.filters):
-            m.submodules[f"channel_{k}"] = channel = OutputChannel(geometry)
+            elsewhere = {(a, b): n for n, (of, a, b) in enumerate(self.shared) if of == k}
+            channel = OutputChannel(geometry, elsewhere)
+            m.submodules[f"channel_{k}"] = channel
+            for (a, b), n in elsewhere.items():
+                copy = a * geometry.copies // geometry.rows
+                m.d.comb += [
+                    getattr(channel, f"at_{a}_{b}").eq(self.added[f"at_{n}"]),
+                    self.clear[n].eq(channel.clear[copy]),
+                ]
             for n in range(geometry.copies):
                 number = k * geometry.copies + n
                 age, inverted = number // 2 % AGES + 1, number % 2 == 1
                 before = tags[-1 - age]
                 passes = Cat(before.pass_ == turn for turn in range(geometry.passes))
                 clear, take = ~before.valid | before.last, Mux(ends(before), passes, 0)
+                if self.shared:
+                    clear &= running
                 m.d.comb += [
                     channel.clear[n].eq(aged(clear, age, f"clear_{k}_{n}", inverted)),
                     channel.take[n].eq(aged(take, age, f"take_{k}_{n}", inverted)),
@@ -205,8 +217,10 @@ class WinogradEngine(wiring.Component):
             age = k % AGES + 1
             last_pass = tags[-age].pass_ == geometry.passes - 1
             begins.append(aged(ends(tags[-age]) & last_pass, age, f"begin_{k}"))
+            if channel.own:
+                p = getattr(array, f"p_{k}") if self.shared else array.p[k]
+                m.d.comb += channel.p.eq(p)
             m.d.comb += [
-                channel.p.eq(array.p[k]),
                 channel.begin.eq(begins[k]),
                 emitter.pixels[k].eq(channel.o),
             ]

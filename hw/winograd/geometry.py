@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from ..config import Config
 from .scheme import SCHEMES, Range, Scheme, bits_of
 
-__all__ = ["Geometry"]
+__all__ = ["LOW_BITS", "Geometry"]
+
+LOW_BITS = 10  # of the lower part of a sum that a systolic array makes, but for its growth
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +29,8 @@ class Geometry:
         Words of the weight memory: of the kernels of ``filters`` output channels.
     width : int
         Bits that hold all results; so many channels may need fewer.
+    shares : bool
+        A systolic array makes the products, but for some of each filter, and sums them up.
     blocks : int
         Of the products that no systolic array makes, so many have a multiplier block; the others
         are made in logic. Counts only beside one.
@@ -38,6 +42,7 @@ class Geometry:
     channels: int = 64
     weight_depth: int = 2
     width: int = 32
+    shares: bool = False
     blocks: int = 0
 
     def __post_init__(self) -> None:
@@ -52,6 +57,8 @@ class Geometry:
             raise ValueError(f"channels must be a power of two, 2 to 1024, not {self.channels!r}")
         if not 2 <= self.weight_depth <= 1 << 22:
             raise ValueError(f"weight_depth must be 2 to {1 << 22}, not {self.weight_depth!r}")
+        if self.shares and self.passes > 1:
+            raise ValueError(f"passes must be 1 where products are shared, not {self.passes!r}")
         if not 8 <= self.width <= 32:
             raise ValueError(f"width must be 8 to 32, not {self.width!r}")
         if not 0 <= self.blocks <= self.multipliers:
@@ -67,6 +74,7 @@ class Geometry:
             channels=config.winograd_channels,
             weight_depth=config.winograd_depth,
             width=config.winograd_width,
+            shares=config.winograd_passes == 1,
             blocks=config.winograd_blocks,
         )
         geometry.check(config)
@@ -113,7 +121,7 @@ class Geometry:
     def shared(self, config: Config) -> tuple[tuple[int, int, int], ...]:
         """The products (filter, row, column) that an accelerator's systolic array makes, in the
         order of its PEs: as many of each filter, so that they are neighbours."""
-        if self.passes > 1:
+        if not self.shares:
             return ()
         rows = config.act_word // self.filters
         order = self._neighbours(rows * config.columns)
@@ -244,7 +252,9 @@ class Geometry:
     @property
     def inverse_latency(self) -> int:
         """From the cycle behind the last products of a group to the first of its results."""
-        return 6 + self.pace + self.pace * len(self.scheme.pairs) + len(self.powers)
+        joined = 1 if self.shares else 0  # the two parts of a sum
+        line = self.pace * len(self.scheme.pairs)
+        return 6 + joined + self.pace + line + len(self.powers)
 
     @property
     def latency(self) -> int:

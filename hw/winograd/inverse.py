@@ -1,12 +1,22 @@
 """The inverse transform of a Winograd unit."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import Geometry
+from .geometry import LOW_BITS, Geometry
 
-__all__ = ["InverseTransform"]
+__all__ = ["InverseTransform", "sum_layout"]
+
+
+def sum_layout(geometry: Geometry, a: int, b: int):
+    """The sum of point (a, b): of the bits that its place needs, in two parts where a systolic
+    array makes some, ``low + (far << LOW_BITS)``."""
+    bits = geometry.point_bits(a, b)
+    if not geometry.shares:
+        return signed(bits)
+    more = (geometry.channels - 1).bit_length()
+    return data.StructLayout({"low": unsigned(LOW_BITS + more), "far": signed(bits - LOW_BITS)})
 
 
 def _add_or_subtract(m, a, b, subtract, width):
@@ -31,7 +41,7 @@ class InverseTransform(wiring.Component):
     Members
     -------
     sums : In(StructLayout)
-        ``at_a_b``, of the bits that their place needs.
+        ``at_a_b``, as :func:`sum_layout` has it.
     begin : In(1)
     o : Out(signed(result_bits))
         Equal to :func:`prunus.sim.winograd.divide_exactly` of ``inverse_transform``.
@@ -39,10 +49,10 @@ class InverseTransform(wiring.Component):
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
-        scheme, size = geometry.scheme, geometry.size
+        size = geometry.size
         super().__init__({
             "sums": In(data.StructLayout({
-                f"at_{a}_{b}": signed(geometry.point_bits(a, b))
+                f"at_{a}_{b}": sum_layout(geometry, a, b)
                 for a in range(size)
                 for b in range(size)
             })),
@@ -84,8 +94,9 @@ class InverseTransform(wiring.Component):
                 m.d.sync += values[n].eq(values[n - 1])
             return values
 
-        more = geometry.pace - 1  # cycles until the second column comes
-        lines = follow(line, 2, "line")
+        joining = 1 if geometry.shares else 0  # the parts of a sum
+        more = joining + geometry.pace - 1  # cycles until the second column comes
+        lines = follow(line, 2 + joining, "line")[joining:]
         numbers = follow(pair, 6 + more, "pair")
         seconds = [Const(1)] * 7
         if geometry.pace == 2:
@@ -162,14 +173,27 @@ class InverseTransform(wiring.Component):
         """
         scheme, size, register = self.geometry.scheme, self.geometry.size, self._register
         width = self.geometry.result_bits + scheme.shift
-        column = []
-        for a in range(size):
-            values = [self.sums[f"at_{a}_{b}"] for b in columns]
-            column.append(register(f"s1_{side}_{a}", max(len(value) for value in values)))
+
+        def chosen(values, name):
+            one = max((value.shape() for value in values), key=lambda shape: shape.width)
+            one = Signal(one, name=name, reset_less=True)
             with m.Switch(select):
                 for n, value in enumerate(values):
                     with m.Case(n) if n < len(values) - 1 else m.Default():
-                        m.d.sync += column[a].eq(value)
+                        m.d.sync += one.eq(value)
+            return one
+
+        column = []
+        for a in range(size):
+            values = [self.sums[f"at_{a}_{b}"] for b in columns]
+            name = f"s1_{side}_{a}"
+            if not self.geometry.shares:
+                column.append(chosen(values, name))
+                continue
+            low = chosen([value.low for value in values], f"{name}_low")
+            far = chosen([value.far for value in values], f"{name}_far")
+            column.append(register(name, LOW_BITS + len(far)))
+            m.d.sync += column[a].eq((far << LOW_BITS) + low)
 
         first = lines[1] == 0
         last = lines[1] == self.geometry.outputs - 1

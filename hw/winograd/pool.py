@@ -1,4 +1,4 @@
-"""Products of a Winograd unit that are made elsewhere, or in logic."""
+"""Products of a Winograd unit that are made and summed up elsewhere, and the others."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,37 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..logic_multiplier import LogicMultiplier
-from ..systolic.array import factor_layout, shared_layout
+from ..systolic.array import factor_layout
+from ..systolic.pe import Shared
 from ..wide_multiplier import WideMultiplier
 from .geometry import Geometry
-from .products import input_layout, kernel_layout, product_layout
+from .products import grid, input_layout, kernel_layout, product_layout
 
-__all__ = ["ProductPool", "shared_widths"]
+__all__ = ["ProductPool", "shared_sizes", "unshared"]
 
 Place = tuple[int, int, int]
 
 
-def shared_widths(geometry: Geometry, shared: Sequence[Place]) -> tuple[tuple[int, int], ...]:
-    """Widths of the factors of products (filter, row, column)."""
-    return tuple((geometry.input_bits(a, b), geometry.kernel_bits(a, b)) for _, a, b in shared)
+def shared_sizes(geometry: Geometry, shared: Sequence[Place]) -> tuple[Shared, ...]:
+    """What the array has to know of products (filter, row, column)."""
+    return tuple(
+        Shared(
+            x=geometry.input_bits(a, b),
+            y=geometry.kernel_bits(a, b),
+            sum=geometry.sum_bits(a, b),
+            terms=geometry.channels,
+        )
+        for _, a, b in shared
+    )
+
+
+def unshared(geometry: Geometry, shared: Sequence[Place], k: int) -> list[tuple[int, int]]:
+    """Row and column of the other products of filter k."""
+    return [(a, b) for a, b in grid(geometry) if (k, a, b) not in shared]
 
 
 class ProductPool(wiring.Component):
-    """As :class:`.products.ProductArray`, with products that a systolic array makes by turns.
+    """In the place of :class:`.products.ProductArray`, beside a systolic array that makes most.
 
     What it has no multiplier for, the products with the narrowest kernels, has the
     ``geometry.blocks`` of its own, or is made in logic.
@@ -31,30 +45,32 @@ class ProductPool(wiring.Component):
     Parameters
     ----------
     shared : Sequence[tuple[int, int, int]]
-        Filter, row and column of those, in the order of ``x``, ``y`` and ``products``.
+        Filter, row and column of the array's products, in the order of ``x`` and ``y``.
 
     Members
     -------
     v : In(input_layout)
     u : In(ArrayLayout(kernel_layout, filters))
-    p : Out(ArrayLayout(product_layout, filters))
-    x, y : Out; products : In
-        The array's.
+    x, y : Out(factor_layout)
+        The factors of the array's products.
+    p_k : Out(product_layout)
+        The other products of filter k, if there are any, ``geometry.product_latency`` cycles later.
     """
 
     def __init__(self, geometry: Geometry, shared: Sequence[Place]):
-        if geometry.passes > 1:
-            raise ValueError(f"passes must be 1 where products are shared, not {geometry.passes!r}")
         self.geometry = geometry
         self.shared = tuple(shared)
-        widths = shared_widths(geometry, self.shared)
+        sizes = shared_sizes(geometry, self.shared)
         super().__init__({
             "v": In(input_layout(geometry)),
             "u": In(data.ArrayLayout(kernel_layout(geometry), geometry.filters)),
-            "p": Out(data.ArrayLayout(product_layout(geometry), geometry.filters)),
-            "x": Out(factor_layout(widths, 0)),
-            "y": Out(factor_layout(widths, 1)),
-            "products": In(shared_layout(widths)),
+            "x": Out(factor_layout(sizes, 0)),
+            "y": Out(factor_layout(sizes, 1)),
+            **{
+                f"p_{k}": Out(product_layout(geometry, rest))
+                for k in range(geometry.filters)
+                if (rest := unshared(geometry, self.shared, k))
+            },
         })  # fmt: skip
 
     def elaborate(self, platform):
@@ -65,13 +81,12 @@ class ProductPool(wiring.Component):
             m.d.comb += [
                 self.x[f"at_{n}"].eq(self.v[name]),
                 self.y[f"at_{n}"].eq(self.u[k][name]),
-                self.p[k][name].eq(self.products[f"at_{n}"]),
             ]
         every = [(k, a, b) for a, b in geometry.points for k in range(geometry.filters)]
         rest = [point for point in every if point not in self.shared]
         for n, (k, a, b) in enumerate(rest):
             name = f"at_{a}_{b}"
-            v, u, p = self.v[name], self.u[k][name], self.p[k][name]
+            v, u, p = self.v[name], self.u[k][name], getattr(self, f"p_{k}")[name]
             if n < geometry.blocks:
                 m.submodules[f"filter_{k}_{name}"] = block = WideMultiplier(len(v), len(u))
                 m.d.comb += [block.a.eq(v), block.b.eq(u), p.eq(block.o)]

@@ -30,9 +30,12 @@ def kernel_layout(geometry: Geometry) -> data.StructLayout:
     return _points(geometry, geometry.kernel_bits)
 
 
-def product_layout(geometry: Geometry) -> data.StructLayout:
-    """Products of one filter."""
-    return _points(geometry, geometry.product_bits)
+def product_layout(geometry: Geometry, points=None) -> data.StructLayout:
+    """Products of one filter, of all points or of some."""
+    points = grid(geometry) if points is None else points
+    return data.StructLayout({
+        f"at_{a}_{b}": signed(geometry.product_bits(a, b)) for a, b in points
+    })  # fmt: skip
 
 
 class ProductArray(wiring.Component):
