@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .geometry import Geometry
 from .inverse import InverseTransform
 from .products import grid, product_layout
+from .serial_inverse import SerialInverseTransform
 
 __all__ = ["OutputChannel"]
 
@@ -19,32 +20,48 @@ class OutputChannel(wiring.Component):
     :class:`.inverse.InverseTransform` says. What was put aside may change again, and ``begin`` come
     again, after ``geometry.turn`` cycles.
 
+    Where ``geometry.serial``, what is put aside is a row, as
+    :class:`.serial_inverse.SerialInverseTransform` says: ``take`` may come again after
+    ``geometry.turn`` cycles.
+
     Members
     -------
     p : In(product_layout)
     clear : In(geometry.copies)
         Sums begin anew in the next cycle. All bits are equal, each for its rows of the sums.
-    take : In(ArrayLayout(passes, geometry.copies))
+    take : In(ArrayLayout(geometry.held, geometry.copies))
         So are its elements.
     begin : In(1)
+        Unless ``geometry.serial``.
+    ahead : Out(1)
+        The first result comes 2 cycles later. Where ``geometry.serial``.
     o : Out(signed(result_bits))
     """
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
+        when = {"ahead": Out(1)} if geometry.serial else {"begin": In(1)}
         super().__init__({
             "p": In(product_layout(geometry)),
             "clear": In(geometry.copies),
-            "take": In(data.ArrayLayout(geometry.passes, geometry.copies)),
-            "begin": In(1),
+            "take": In(data.ArrayLayout(geometry.held, geometry.copies)),
+            **when,
             "o": Out(signed(geometry.result_bits)),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
         geometry = self.geometry
-        m.submodules.inverse = inverse = InverseTransform(geometry)
-        m.d.comb += [inverse.begin.eq(self.begin), self.o.eq(inverse.o)]
+        if geometry.serial:
+            m.submodules.inverse = inverse = SerialInverseTransform(geometry)
+            m.d.comb += [
+                inverse.take.eq(self.take.as_value()),
+                self.ahead.eq(inverse.ahead),
+                self.o.eq(inverse.o),
+            ]
+        else:
+            m.submodules.inverse = inverse = InverseTransform(geometry)
+            m.d.comb += [inverse.begin.eq(self.begin), self.o.eq(inverse.o)]
         for a, b in grid(geometry):
             total = Signal(signed(geometry.sum_bits(a, b)), name=f"total_{a}_{b}", reset_less=True)
             added = Signal.like(total, name=f"added_{a}_{b}")
@@ -54,6 +71,9 @@ class OutputChannel(wiring.Component):
                 m.d.sync += total.eq(0)
             with m.Else():
                 m.d.sync += total.eq(added)
+            if geometry.serial:
+                m.d.comb += inverse.sums[f"at_{b}"].eq(added)
+                continue
             for n in range(geometry.passes):
                 name = f"at_{n * geometry.rows + a}_{b}"
                 aside = Signal(inverse.sums[name].shape(), name=f"aside_{name}", reset_less=True)
