@@ -107,9 +107,11 @@ def test_layers(name, chosen):
     assert execute(config, geometry, layers) == [layer.cycles for layer in layers]
 
 
-@pytest.mark.parametrize("filters", [1, 4])
 @pytest.mark.parametrize("outputs", [2, 4])
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 15, 16, 17])
+@pytest.mark.parametrize(
+    ("channels", "filters"),
+    [(1, 1), (1, 4), (2, 1), (3, 1), (4, 1), (5, 2), (15, 1), (16, 1), (16, 4), (17, 1)],
+)
 def test_rows_follow_each_other_in_time(outputs, channels, filters):
     """Whether their channels, or the inverse transform of a row, take longer."""
     config = small()

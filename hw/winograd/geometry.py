@@ -217,7 +217,7 @@ class Geometry:
         # From the claim of a tile's memory until it may be walked through.
         filling = reading - self.period(act_word) + self.columns * self.size + 7 + read_latency
         if self.passes > 1:
-            filling += act_word * self.passes - 1
+            filling += act_word * self.passes - (2 if self.serial else 1)
         claim, free, ends = 1, [0, 0], -1
         for _ in range(tiles):
             begin = max(claim + filling, ends + 1)

@@ -6,16 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..bank import Bank
 from .geometry import Geometry
+from .inverse import add_or_subtract
 
 __all__ = ["SerialInverseTransform"]
-
-
-def _add_or_subtract(m, a, b, subtract, name):
-    """``a - b`` or ``a + b`` in the bits of ``a``, with one carry chain."""
-    term = Signal(a.shape(), name=name)
-    m.d.comb += term.eq(b ^ subtract.replicate(len(a)))
-    total = Cat(1, a) + Cat(subtract, term)
-    return total[1 : len(a) + 1]
 
 
 class SerialInverseTransform(wiring.Component):
@@ -28,7 +21,7 @@ class SerialInverseTransform(wiring.Component):
 
     Only one row is held. It is multiplied by A, a term a cycle; each of the ``outputs`` values that
     come of it, times a column of A^T, is added to a column of results in a memory, an element a
-    cycle. The results are read while row 0 of the next comes, which needs none of them.
+    cycle. The results are read while row 0 of the next comes: it and row 1 begin anew.
 
     Members
     -------
@@ -128,7 +121,7 @@ class SerialInverseTransform(wiring.Component):
 
         # Added, and written.
         m.submodules.results = results = Bank(width=len(total), depth=outputs**2)
-        result, before = register("result"), register("before")
+        result, before = register("result"), Signal(signed(len(total)))
         with m.If(s1_again):
             m.d.comb += before.eq(result)
         with m.Elif(~s1_anew):
@@ -136,7 +129,7 @@ class SerialInverseTransform(wiring.Component):
         product = value.shift_left(few)
         if few != many:
             product = Mux(s1_many, value.shift_left(many), product)
-        m.d.sync += result.eq(_add_or_subtract(m, before, product, s1_subtract, "product"))
+        m.d.sync += result.eq(add_or_subtract(m, before, product, s1_subtract, len(result)))
         writes, places = [adding & (~at_edge | (line == second))], [asked]
         for n in (1, 2):
             writes.append(Signal(name=f"s{n}_write"))
@@ -192,12 +185,12 @@ class SerialInverseTransform(wiring.Component):
         times = Signal(edge.shape())
         m.d.comb += times.eq(edge + edge.shift_left(1) if scheme.edge == 3 else edge)
 
-        total, before = register("total"), register("total_before")
+        total, before = register("total"), Signal(signed(width), name="total_before")
         with m.If(term != 0):
             m.d.comb += before.eq(total)
         with m.Elif((number == 0) | (number == outputs - 1)):
             m.d.comb += before.eq(times.shift_left(low))
         added = pairs[0] if len(pairs) == 1 else Mux(term[1], pairs[1], pairs[0])
         subtract = number[0] & term[0]
-        m.d.sync += total.eq(_add_or_subtract(m, before, added, subtract, "term"))
+        m.d.sync += total.eq(add_or_subtract(m, before, added, subtract, width))
         return total
