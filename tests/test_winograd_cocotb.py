@@ -14,6 +14,8 @@ from prunus.sim.lint import lint
 
 F2 = dict(outputs=2, filters=1, passes=1, channels=8, weight_depth=64, word=4, lanes=2)
 F4_BY_ROWS = dict(outputs=4, filters=1, passes=6, channels=8, weight_depth=64, word=4, lanes=2)
+F2_BY_ROWS = F4_BY_ROWS | dict(outputs=2, passes=4)
+F4_BY_HALVES = F4_BY_ROWS | dict(passes=2)
 
 
 class Placed(WinogradCore):
@@ -27,7 +29,13 @@ class Placed(WinogradCore):
 
 @pytest.mark.parametrize(
     ("part", "block", "settings"),
-    [(Ecp5, "MULT18X18D", F2), (Ice40, "SB_MAC16", F4_BY_ROWS), (None, "*", F4_BY_ROWS)],
+    [
+        (Ecp5, "MULT18X18D", F2),
+        (Ice40, "SB_MAC16", F4_BY_ROWS),
+        (Ice40, "SB_MAC16", F2_BY_ROWS),
+        (None, "*", F4_BY_ROWS),
+        (None, "*", F4_BY_HALVES),
+    ],
 )
 def test_core(part, block, settings, tmp_path):
     core = Placed(**settings, map_depth=128)
@@ -39,6 +47,6 @@ def test_core(part, block, settings, tmp_path):
     verilator.run(model, "benches.winograd_core", env=env, work_dir=tmp_path)
 
 
-@pytest.mark.parametrize("settings", [F2, F4_BY_ROWS, dict(filters=2, weight_depth=64)])
+@pytest.mark.parametrize("settings", [F2, F4_BY_ROWS, F2_BY_ROWS, dict(filters=2, weight_depth=64)])
 def test_core_is_clean(settings):
     assert lint([to_verilog(WinogradCore(**settings), "winograd_core")], "winograd_core") == []

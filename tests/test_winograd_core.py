@@ -67,8 +67,10 @@ def run(core, shapes, *, seed, stall, limit=20_000):
     [
         dict(outputs=2, filters=2, word=4, lanes=4, channels=8),
         dict(outputs=4, filters=1, passes=6, word=4, lanes=2, channels=8),
+        dict(outputs=2, filters=2, passes=4, word=4, lanes=4, channels=8),
+        dict(outputs=4, filters=1, passes=3, word=4, lanes=2, channels=8),
     ],
-    ids=lambda sizes: f"F{sizes['outputs']}",
+    ids=lambda sizes: f"F{sizes['outputs']} in {sizes.get('passes', 1)}",
 )
 def test_layers_under_back_pressure(sizes, stall):
     core = WinogradCore(weight_depth=64, map_depth=128, **sizes)

@@ -74,7 +74,8 @@ GEOMETRIES = {
     "F4": dict(outputs=4, filters=2, passes=1),
     "F2": dict(outputs=2, filters=4, passes=1),
     "F4 by rows": dict(outputs=4, filters=1, passes=6),
-    "F2 by rows": dict(outputs=2, filters=1, passes=2),
+    "F2 by rows": dict(outputs=2, filters=1, passes=4),
+    "F2 by halves": dict(outputs=2, filters=1, passes=2),
     "F4 by halves": dict(outputs=4, filters=1, passes=2),
 }
 SHAPES = [
@@ -84,6 +85,7 @@ SHAPES = [
     Shape(size=(5, 9), channels=3, outputs=5, padding=(0, 1, 2, 0)),
     Shape(size=(4, 4), channels=16, outputs=3, extreme=True),
     Shape(size=(2, 11), channels=1, outputs=9, padding=(1, 1, 1, 1)),
+    Shape(size=(5, 3), channels=2, outputs=2),
 ]
 
 
@@ -92,8 +94,9 @@ SHAPES = [
     [
         ("F4", SHAPES),
         ("F2", SHAPES[:5]),
-        ("F4 by rows", SHAPES[:4]),
-        ("F2 by rows", SHAPES[1:]),
+        ("F4 by rows", SHAPES),
+        ("F2 by rows", SHAPES),
+        ("F2 by halves", SHAPES[1:6]),
         ("F4 by halves", SHAPES[2:5]),
     ],
 )
@@ -104,7 +107,25 @@ def test_layers(name, chosen):
     assert execute(config, geometry, layers) == [layer.cycles for layer in layers]
 
 
-@pytest.mark.parametrize("name", ["F4", "F2 by rows"])
+@pytest.mark.parametrize("outputs", [2, 4])
+@pytest.mark.parametrize(
+    ("channels", "filters"),
+    [(1, 1), (1, 4), (2, 1), (3, 1), (4, 1), (5, 2), (15, 1), (16, 1), (16, 4), (17, 1)],
+)
+def test_rows_follow_each_other_in_time(outputs, channels, filters):
+    """Whether their channels, or the inverse transform of a row, take longer."""
+    config = small()
+    geometry = Geometry(
+        channels=32, weight_depth=256, outputs=outputs, filters=filters, passes=outputs + 2
+    )
+    layers = [
+        Layer(config, geometry, Shape(channels=channels, extreme=True), channels),
+        Layer(config, geometry, Shape(size=(3, 9), channels=channels, outputs=1), channels),
+    ]
+    assert execute(config, geometry, layers) == [layer.cycles for layer in layers]
+
+
+@pytest.mark.parametrize("name", ["F4", "F4 by rows", "F2 by rows", "F2 by halves"])
 def test_groups_wait_for_room(name):
     config = small()
     geometry = Geometry(channels=16, weight_depth=256, **GEOMETRIES[name])

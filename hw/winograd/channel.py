@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .geometry import LOW_BITS, Geometry
 from .inverse import InverseTransform, sum_layout
 from .products import grid, product_layout
+from .serial_inverse import SerialInverseTransform
 
 __all__ = ["OutputChannel"]
 
@@ -20,6 +21,10 @@ class OutputChannel(wiring.Component):
     aside. The results follow ``begin``, which comes in the cycle after the last of the passes, as
     :class:`.inverse.InverseTransform` says. What was put aside may change again, and ``begin`` come
     again, after ``geometry.turn`` cycles.
+
+    Where ``geometry.serial``, what is put aside is a row, as
+    :class:`.serial_inverse.SerialInverseTransform` says: ``take`` may come again after
+    ``geometry.turn`` cycles.
 
     Parameters
     ----------
@@ -34,9 +39,12 @@ class OutputChannel(wiring.Component):
         Of each other point the sum with the products of the cycle.
     clear : In(geometry.copies)
         Sums begin anew in the next cycle. All bits are equal, each for its rows of the sums.
-    take : In(ArrayLayout(passes, geometry.copies))
+    take : In(ArrayLayout(geometry.held, geometry.copies))
         So are its elements.
     begin : In(1)
+        Unless ``geometry.serial``.
+    ahead : Out(1)
+        The first result comes 2 cycles later. Where ``geometry.serial``.
     o : Out(signed(result_bits))
     """
 
@@ -44,28 +52,40 @@ class OutputChannel(wiring.Component):
         self.geometry = geometry
         self.elsewhere = frozenset(elsewhere)
         self.own = [point for point in grid(geometry) if point not in self.elsewhere]
+        when = {"ahead": Out(1)} if geometry.serial else {"begin": In(1)}
         super().__init__({
             **({"p": In(product_layout(geometry, self.own))} if self.own else {}),
             **{
                 f"at_{a}_{b}": In(sum_layout(geometry, a, b)) for a, b in sorted(self.elsewhere)
             },
             "clear": In(geometry.copies),
-            "take": In(data.ArrayLayout(geometry.passes, geometry.copies)),
-            "begin": In(1),
+            "take": In(data.ArrayLayout(geometry.held, geometry.copies)),
+            **when,
             "o": Out(signed(geometry.result_bits)),
         })  # fmt: skip
 
     def elaborate(self, platform):
         m = Module()
         geometry = self.geometry
-        m.submodules.inverse = inverse = InverseTransform(geometry)
-        m.d.comb += [inverse.begin.eq(self.begin), self.o.eq(inverse.o)]
+        if geometry.serial:
+            m.submodules.inverse = inverse = SerialInverseTransform(geometry)
+            m.d.comb += [
+                inverse.take.eq(self.take.as_value()),
+                self.ahead.eq(inverse.ahead),
+                self.o.eq(inverse.o),
+            ]
+        else:
+            m.submodules.inverse = inverse = InverseTransform(geometry)
+            m.d.comb += [inverse.begin.eq(self.begin), self.o.eq(inverse.o)]
         for a, b in grid(geometry):
             copy = a * geometry.copies // geometry.rows
             if (a, b) in self.elsewhere:
                 added = getattr(self, f"at_{a}_{b}")
             else:
                 added = self._added(m, a, b, self.clear[copy])
+            if geometry.serial:
+                m.d.comb += inverse.sums[f"at_{b}"].eq(added)
+                continue
             for n in range(geometry.passes):
                 name = f"at_{n * geometry.rows + a}_{b}"
                 aside = Signal(inverse.sums[name].shape(), name=f"aside_{name}", reset_less=True)

@@ -34,8 +34,9 @@ class WinogradEngine(wiring.Component):
     the tile before is worked on. Then for each group of ``filters`` output channels, each pass and
     each input channel, in that order, there is a cycle of products. So a layer takes about
     ``tiles * groups * passes * channels`` cycles, unless it has so few channels that the results of
-    a group, one every ``geometry.pace`` cycles, or the inputs of a tile take longer;
-    ``Geometry.cycles`` says it exactly. Equal to :func:`prunus.sim.winograd.winograd_conv_2d`.
+    a group, one every ``geometry.pace`` cycles, the inverse transform or the inputs of a tile take
+    longer; ``Geometry.cycles`` says it exactly. Equal to
+    :func:`prunus.sim.winograd.winograd_conv_2d`.
 
     Weights: a word for each input channel, for each group of filters.
 
@@ -205,33 +206,39 @@ class WinogradEngine(wiring.Component):
             for n in range(geometry.copies):
                 number = k * geometry.copies + n
                 age, inverted = number // 2 % AGES + 1, number % 2 == 1
+                if geometry.serial:  # which counts what it takes, from reset on
+                    age, inverted = number % AGES + 1, False
                 before = tags[-1 - age]
-                passes = Cat(before.pass_ == turn for turn in range(geometry.passes))
-                clear, take = ~before.valid | before.last, Mux(ends(before), passes, 0)
+                passes = Cat(before.pass_ == turn for turn in range(geometry.held))
+                clear, take = ~before.valid | before.last, ends(before)
+                if not geometry.serial:
+                    take = Mux(take, passes, 0)
                 if self.shared:
                     clear &= running
                 m.d.comb += [
                     channel.clear[n].eq(aged(clear, age, f"clear_{k}_{n}", inverted)),
                     channel.take[n].eq(aged(take, age, f"take_{k}_{n}", inverted)),
                 ]
-            age = k % AGES + 1
-            last_pass = tags[-age].pass_ == geometry.passes - 1
-            begins.append(aged(ends(tags[-age]) & last_pass, age, f"begin_{k}"))
+            if geometry.serial:
+                begins.append(channel.ahead)
+            else:
+                age = k % AGES + 1
+                last_pass = tags[-age].pass_ == geometry.passes - 1
+                begins.append(aged(ends(tags[-age]) & last_pass, age, f"begin_{k}"))
+                m.d.comb += channel.begin.eq(begins[k])
             if channel.own:
                 p = getattr(array, f"p_{k}") if self.shared else array.p[k]
                 m.d.comb += channel.p.eq(p)
-            m.d.comb += [
-                channel.begin.eq(begins[k]),
-                emitter.pixels[k].eq(channel.o),
-            ]
+            m.d.comb += emitter.pixels[k].eq(channel.o)
         begin = begins[0]
-        latency = geometry.inverse_latency - emitter.AHEAD
-        waiting = Signal(latency)
-        m.d.sync += waiting.eq(Cat(begin, waiting))
-        with m.If(self.start):
-            m.d.sync += waiting.eq(0)
+        if not geometry.serial:
+            waiting = Signal(geometry.inverse_latency - emitter.AHEAD)
+            m.d.sync += waiting.eq(Cat(begin, waiting))
+            with m.If(self.start):
+                m.d.sync += waiting.eq(0)
+            begin = waiting[-1]
         m.d.comb += [
-            emitter.begin.eq(waiting[-1]),
+            emitter.begin.eq(begin),
             self.computed.eq(emitter.final),
             self.sums.valid.eq(emitter.sums.valid),
             self.sums.p.eq(emitter.sums.p),

@@ -157,13 +157,23 @@ class Geometry:
         return 2 if self.passes == 1 else 1
 
     @property
+    def serial(self) -> bool:
+        """Of the transform domain a row at a time is made, and transformed back."""
+        return self.passes == self.size
+
+    @property
+    def held(self) -> int:
+        """Passes whose sums are held for the inverse transform."""
+        return 1 if self.serial else self.passes
+
+    @property
     def pace(self) -> int:
         """Cycles from a result to the next."""
-        return 1 if self.passes == 1 else 2
+        return 1 if self.passes == 1 or self.serial else 2
 
     @property
     def turn(self) -> int:
-        """Cycles that the results of a group take."""
+        """Cycles that the results of a group take, and each row that is transformed back."""
         return self.pace * self.outputs**2
 
     @property
@@ -215,18 +225,19 @@ class Geometry:
         m = self.outputs
         tiles = -(-height // m) * -(-width // m)
         blocks = -(-outputs // self.filters)
-        group = self.passes * channels + max(0, self.turn - channels)
+        pause = max(0, self.turn - channels)
+        group = self.passes * channels + (self.passes if self.serial else 1) * pause
         parts = -(-channels // act_word) * (self.size // self.columns)
         reading = parts * self.period(act_word)
         # From the claim of a tile's memory until it may be walked through.
         filling = reading - self.period(act_word) + self.columns * self.size + 7 + read_latency
         if self.passes > 1:
-            filling += act_word * self.passes - 1
+            filling += act_word * self.passes - (2 if self.serial else 1)
         claim, free, ends = 1, [0, 0], -1
         for _ in range(tiles):
             begin = max(claim + filling, ends + 1)
             ends = begin + blocks * group - 1
-            free = [free[1], ends - max(0, self.turn - channels)]
+            free = [free[1], ends - pause]
             claim = max(claim + reading + 1, free[0] + 1)
         return free[1] + self.latency + self.turn + 1
 
@@ -252,6 +263,8 @@ class Geometry:
     @property
     def inverse_latency(self) -> int:
         """From the cycle behind the last products of a group to the first of its results."""
+        if self.serial:
+            return self.outputs + self.turn + 1 + len(self.powers)
         joined = 1 if self.shares else 0  # the two parts of a sum
         line = self.pace * len(self.scheme.pairs)
         return 6 + joined + self.pace + line + len(self.powers)

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .geometry import LOW_BITS, Geometry
 
-__all__ = ["InverseTransform", "sum_layout"]
+__all__ = ["InverseTransform", "add_or_subtract", "sum_layout"]
 
 
 def sum_layout(geometry: Geometry, a: int, b: int):
@@ -19,7 +19,7 @@ def sum_layout(geometry: Geometry, a: int, b: int):
     return data.StructLayout({"low": unsigned(LOW_BITS + more), "far": signed(bits - LOW_BITS)})
 
 
-def _add_or_subtract(m, a, b, subtract, width):
+def add_or_subtract(m, a, b, subtract, width):
     """``a - b`` or ``a + b`` in ``width`` bits, with one carry chain."""
     x, y = Signal(signed(width), name="x"), Signal(signed(width), name="y")
     m.d.comb += [x.eq(a), y.eq(b)]
@@ -126,7 +126,7 @@ class InverseTransform(wiring.Component):
         minuend = Mux(at_edge, twice(far), near)
         m.d.sync += [
             total.eq(near + Mux(at_edge, twice(near), far)),
-            difference.eq(_add_or_subtract(m, minuend, far, ~at_edge, len(difference))),
+            difference.eq(add_or_subtract(m, minuend, far, ~at_edge, len(difference))),
         ]
 
         # Stage 6: the results of a line. Behind its last pair they are complete.
@@ -208,7 +208,7 @@ class InverseTransform(wiring.Component):
         moved = Const(0)
         for a, shifts in scheme.pairs:
             s2 = register(f"s2_{side}_{a}", width - min(shifts))
-            m.d.sync += s2.eq(_add_or_subtract(m, column[a], column[a + 1], lines[1][0], len(s2)))
+            m.d.sync += s2.eq(add_or_subtract(m, column[a], column[a + 1], lines[1][0], len(s2)))
             if len(set(shifts)) == 1:
                 fixed = fixed + s2.shift_left(shifts[0])
             else:

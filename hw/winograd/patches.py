@@ -75,10 +75,16 @@ class PatchMemory(wiring.Component):
             return Signal(shape, name=name, reset_less=True)
 
         # The words, one after the other into their shift registers; each gives a byte for `passes`
-        # cycles. The first ones' bytes wait for the last one's.
+        # cycles. The first ones' bytes wait for the last one's, unless there is a cycle in which
+        # all are out.
+        waits = passes < taken
         s1_word, s1_inside = register("s1_word", len(self.word)), register("s1_inside", 1)
-        m.d.sync += [s1_word.eq(self.word), s1_inside.eq(self.inside)]
-        begins = Signal(taken + 3)  # of the columns, so many cycles ago
+        if waits:
+            m.d.sync += [s1_word.eq(self.word), s1_inside.eq(self.inside)]
+        else:
+            outside = self.layer.in_zero.replicate(config.act_word)
+            m.d.sync += s1_word.eq(Mux(self.inside, self.word, outside))
+        begins = Signal(taken + 2 + waits)  # of the columns, so many cycles ago
         with m.If(self.start):
             m.d.sync += begins.eq(0)
         with m.Else():
@@ -101,11 +107,13 @@ class PatchMemory(wiring.Component):
                 m.d.sync += [channels.eq(s1_word), inside.eq(s1_inside)]
             with m.Elif(shift):
                 m.d.sync += channels.eq(channels >> 8)
-            byte = Mux(inside, channels[:8].as_signed(), self.layer.in_zero)
-            for delay in range(taken - n):
-                late = register(f"pixel_{n}_{delay}", signed(8))
-                m.d.sync += late.eq(byte)
-                byte = late
+            byte = channels[:8].as_signed()
+            if waits:
+                byte = Mux(inside, byte, self.layer.in_zero)
+                for delay in range(taken - n):
+                    late = register(f"pixel_{n}_{delay}", signed(8))
+                    m.d.sync += late.eq(byte)
+                    byte = late
             pixels.append(byte)
 
         # Down the columns.
@@ -114,7 +122,12 @@ class PatchMemory(wiring.Component):
         for x in range(columns):
             half = register(f"half_{x}", data.ArrayLayout(signed(half_bits), size))
             column = input_transform(scheme, pixels[x * size : (x + 1) * size])
-            m.d.sync += [half[a].eq(value) for a, value in enumerate(column)]
+            taking = [half[a].eq(value) for a, value in enumerate(column)]
+            if waits:
+                m.d.sync += taking
+            else:
+                with m.If(turn == passes - 1):
+                    m.d.sync += taking
             halves.append(half)
 
         # Write them: for each channel of the word, in each pass its rows.

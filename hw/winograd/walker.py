@@ -28,7 +28,8 @@ class Walker(wiring.Component):
     """Walks through each tile that is filled: groups of filters, passes, input channels.
 
     There is a channel in every cycle while there are tiles, and room at the begin of a group. But
-    two groups end ``geometry.turn`` cycles from each other at least.
+    two groups end ``geometry.turn`` cycles from each other at least; where rows are transformed
+    back one by one, two passes do.
 
     Members
     -------
@@ -63,7 +64,7 @@ class Walker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         layer, geometry = self.layer, self.geometry
-        pause = geometry.turn  # cycles from the end of a group to that of the next
+        pause = geometry.turn  # cycles from the end of a group, or pass, to that of the next
 
         def register(name, shape):
             return Signal(shape, name=name, reset_less=True)
@@ -89,6 +90,10 @@ class Walker(wiring.Component):
         end_group, end_tile, go, begin_tile = Signal(), Signal(), Signal(), Signal()
         new_tile = Signal()  # what comes next is the first group of a tile
         due = Signal(init=1)
+        end_pass, ready = end_group, wait == 0
+        if geometry.serial:
+            within = Signal()  # what comes next is a pass, but not the first of a group
+            end_pass, ready = busy & last, ready & ~within
         m.d.comb += [
             last.eq(left == 0),
             end_group.eq(busy & last & (pass_ == geometry.passes - 1)),
@@ -97,9 +102,7 @@ class Walker(wiring.Component):
             # A group follows straight upon another, or when it may.
             new_tile.eq(end_tile | (~busy & due)),
             go.eq(
-                self.room
-                & (~new_tile | (tiles != 0))
-                & Mux(busy, end_group & (gap == 0), wait == 0)
+                self.room & (~new_tile | (tiles != 0)) & Mux(busy, end_group & (gap == 0), ready)
             ),
             begin_tile.eq(go & new_tile),
         ]
@@ -107,7 +110,7 @@ class Walker(wiring.Component):
             m.d.sync += [tiles.eq(0), busy.eq(0), half.eq(0), due.eq(1), wait.eq(2)]
         with m.Else():
             m.d.sync += tiles.eq(tiles + self.filled - begin_tile)
-            with m.If(end_group):
+            with m.If(end_pass):
                 m.d.sync += [wait.eq(Mux(gap == 0, 0, gap - 1)), due.eq(end_tile)]
             with m.Elif(wait != 0):
                 m.d.sync += wait.eq(wait - 1)
@@ -117,6 +120,12 @@ class Walker(wiring.Component):
                 m.d.sync += busy.eq(0)
             with m.If(end_tile):
                 m.d.sync += half.eq(~half)
+            if geometry.serial:
+                with m.If(busy):
+                    with m.If(last & ~end_group & (gap != 0)):
+                        m.d.sync += [busy.eq(0), within.eq(1)]
+                with m.Elif(within & (wait == 0)):
+                    m.d.sync += [busy.eq(1), within.eq(0)]
         with m.If(self.start):
             m.d.sync += weight.eq(layer.weight_base)
         with m.Elif(busy):
