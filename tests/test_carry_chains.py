@@ -26,8 +26,8 @@ SUMS = {
     "shifted": "{a, 3'b0} + {b ^ c, 1'b1}",
     "less": "(a & b) < (c & d)",
     "twice": "a + {8{b[0] & c[0]}}",
-}  # Tables that go: those of the bits behind the first.
-LEAST = {"turned": 7, "selected": 7, "gated": 14, "three": 7, "negated": 7, "both": 14}
+}  # Tables that go at least.
+LEAST = {"turned": 8, "selected": 8, "gated": 16, "three": 8, "negated": 8, "both": 16}
 
 
 def design(sums: dict[str, str], behind: bool) -> str:
@@ -105,14 +105,11 @@ def test_an_adder_alone(name, tmp_path):
 
 @pytest.mark.parametrize("behind", (False, True))
 def test_many_adders(behind, tmp_path):
-    """Those between registers follow each other in few chains."""
+    """Tables that several adders use as well."""
     synthesized = synthesize(tmp_path, SUMS, behind)
     netlist, saved = folded(synthesized)
     assert saved >= sum(LEAST.values())
-    cells = [c for c in netlist["modules"]["top"]["cells"].values() if c["type"] == "CCU2C"]
-    begins = sum(isinstance(cell["connections"]["CIN"][0], str) for cell in cells)
-    assert begins == 6 if behind else begins > 10
-    assert len(cells) == count(synthesized, "CCU2C")
+    assert count(netlist, "CCU2C") == count(synthesized, "CCU2C")
     prove(tmp_path, synthesized, netlist)
 
 
