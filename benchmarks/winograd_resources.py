@@ -27,13 +27,14 @@ from prunus.hw.winograd.pool import shared_sizes
 # The accelerator of MLPerf Tiny's ic: a systolic array of 16 x 8 blocks, 64 channels.
 CONFIG = Config(
     pes=0, lanes=8, columns=8, sparse=False, acc_width=28, act_depth=3072, tile_depth=1691,
-    winograd=4, winograd_filters=4, winograd_channels=64, winograd_depth=1408,
+    tile_width=22, winograd=4, winograd_filters=4, winograd_channels=64, winograd_depth=1408,
+    winograd_width=23, winograd_blocks=12,
 )  # fmt: skip
 SMALL = {"channels": 16, "weight_depth": 256, "word": 4, "lanes": 1, "map_depth": 512}
 
 
 def _unit(outputs: int, filters: int) -> WinogradEngine:
-    geometry = Geometry(outputs=outputs, filters=filters, channels=64, weight_depth=1408)
+    geometry = Geometry(outputs=outputs, filters=filters, channels=64, weight_depth=1408, width=23)
     return WinogradEngine(CONFIG, geometry)
 
 
