@@ -126,9 +126,8 @@ def _adder(cell: dict[str, Any], number: str) -> _Half | None:
     plain = parameters["INIT" + number] == ADDER and parameters["INJECT1_" + number] == "NO"
     if not plain or d != "1" or isinstance(c, int):
         return None
-    one = 0b1010101010101010
-    operands = [_Function.of([a], one & 3), _Function.of([b], one & 3).inverted(c == "1")]
-    return _Half(cell, number, operands)
+    first, second = (_Function.of([bit], 0b10) for bit in (a, b))
+    return _Half(cell, number, [first, second.inverted(c == "1")])
 
 
 def _packed(operands: Sequence[_Function]) -> tuple[list[Bit], str] | None:

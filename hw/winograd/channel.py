@@ -6,7 +6,8 @@ from amaranth import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import LOW_BITS, Geometry
+from ..systolic.dual import LOW_BITS
+from .geometry import Geometry
 from .inverse import InverseTransform, sum_layout
 from .products import grid, product_layout
 from .serial_inverse import SerialInverseTransform
@@ -91,15 +92,13 @@ class OutputChannel(wiring.Component):
                 aside = Signal(inverse.sums[name].shape(), name=f"aside_{name}", reset_less=True)
                 m.d.comb += inverse.sums[name].eq(aside)
                 with m.If(self.take[copy][n]):
-                    if not geometry.shares:
-                        m.d.sync += aside.eq(added)
-                    elif (a, b) in self.elsewhere:
-                        m.d.sync += [aside.low.eq(added.low), aside.far.eq(added.far)]
-                    else:
+                    if geometry.shares and (a, b) not in self.elsewhere:
                         m.d.sync += [
                             aside.low.eq(added[:LOW_BITS]),
                             aside.far.eq(added[LOW_BITS:].as_signed()),
                         ]
+                    else:
+                        m.d.sync += aside.eq(added)
         return m
 
     def _added(self, m, a, b, clear):

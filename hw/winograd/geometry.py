@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from ..config import Config
 from .scheme import SCHEMES, Range, Scheme, bits_of
 
-__all__ = ["LOW_BITS", "Geometry"]
-
-LOW_BITS = 10  # of the lower part of a sum that a systolic array makes, but for its growth
+__all__ = ["Geometry"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,10 +1,12 @@
 """The inverse transform of a Winograd unit."""
 
-from amaranth import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .geometry import LOW_BITS, Geometry
+from ..systolic.dual import LOW_BITS
+from .geometry import Geometry
+from .products import shared_size
 
 __all__ = ["InverseTransform", "add_or_subtract", "sum_layout"]
 
@@ -12,11 +14,9 @@ __all__ = ["InverseTransform", "add_or_subtract", "sum_layout"]
 def sum_layout(geometry: Geometry, a: int, b: int):
     """The sum of point (a, b): of the bits that its place needs, in two parts where a systolic
     array makes some, ``low + (far << LOW_BITS)``."""
-    bits = geometry.point_bits(a, b)
-    if not geometry.shares:
-        return signed(bits)
-    more = (geometry.channels - 1).bit_length()
-    return data.StructLayout({"low": unsigned(LOW_BITS + more), "far": signed(bits - LOW_BITS)})
+    if geometry.shares:
+        return shared_size(geometry, a, b).layout
+    return signed(geometry.point_bits(a, b))
 
 
 def add_or_subtract(m, a, b, subtract, width):

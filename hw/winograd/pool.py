@@ -11,7 +11,7 @@ from ..systolic.array import factor_layout
 from ..systolic.pe import Shared
 from ..wide_multiplier import WideMultiplier
 from .geometry import Geometry
-from .products import grid, input_layout, kernel_layout, product_layout
+from .products import grid, input_layout, kernel_layout, product_layout, shared_size
 
 __all__ = ["ProductPool", "shared_sizes", "unshared"]
 
@@ -20,15 +20,7 @@ Place = tuple[int, int, int]
 
 def shared_sizes(geometry: Geometry, shared: Sequence[Place]) -> tuple[Shared, ...]:
     """What the array has to know of products (filter, row, column)."""
-    return tuple(
-        Shared(
-            x=geometry.input_bits(a, b),
-            y=geometry.kernel_bits(a, b),
-            sum=geometry.sum_bits(a, b),
-            terms=geometry.channels,
-        )
-        for _, a, b in shared
-    )
+    return tuple(shared_size(geometry, a, b) for _, a, b in shared)
 
 
 def unshared(geometry: Geometry, shared: Sequence[Place], k: int) -> list[tuple[int, int]]:

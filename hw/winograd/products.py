@@ -5,10 +5,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..multiplier import Multiplier
+from ..systolic.pe import Shared
 from ..wide_multiplier import WideMultiplier
 from .geometry import Geometry
 
-__all__ = ["ProductArray", "grid", "input_layout", "kernel_layout", "product_layout"]
+__all__ = ["ProductArray", "grid", "input_layout", "kernel_layout", "product_layout", "shared_size"]
 
 
 def grid(geometry: Geometry):
@@ -36,6 +37,16 @@ def product_layout(geometry: Geometry, points=None) -> data.StructLayout:
     return data.StructLayout({
         f"at_{a}_{b}": signed(geometry.product_bits(a, b)) for a, b in points
     })  # fmt: skip
+
+
+def shared_size(geometry: Geometry, a: int, b: int) -> Shared:
+    """What a systolic array has to know of the products of a point, and of their sums."""
+    return Shared(
+        x=geometry.input_bits(a, b),
+        y=geometry.kernel_bits(a, b),
+        sum=geometry.sum_bits(a, b),
+        terms=geometry.channels,
+    )
 
 
 class ProductArray(wiring.Component):
