@@ -119,9 +119,12 @@ def test_a_slow_receiver_stops_the_sender():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((3, 2, 8), "rows must be at least 4, not 3"),
-        ((4, 0, 8), "columns must be positive, not 0"),
-        ((4, 2, 1), "depth must be at least 2, not 1"),
+        ((3, 2, 8), "rows must be 4 to 64, not 3"),
+        ((65, 2, 8), "rows must be 4 to 64, not 65"),
+        ((4, 0, 8), "columns must be 1 to 64, not 0"),
+        ((4, 65, 8), "columns must be 1 to 64, not 65"),
+        ((4, 2, 1), "depth must be 2 to 65536, not 1"),
+        ((4, 2, 65537), "depth must be 2 to 65536, not 65537"),
     ],
 )
 def test_refuses(arguments, message):

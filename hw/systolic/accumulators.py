@@ -216,8 +216,9 @@ class Accumulators(wiring.Component):
         with m.Elif(valid[-1] & place.final):
             m.d.sync += self.done.eq(1)
 
-        # The banks.
-        old = []
+        # The banks. What waits behind them does so in the block RAM's own registers if that has
+        # some, which have no reset: the first sums of a tile are added to zero at the adder.
+        old, used = [], []
         for n, memory in enumerate(banks):
             adds, drains = Signal(name=f"adds_{n}"), Signal(name=f"drains_{n}")
             r_addr, r_en = register(f"r_addr_{n}", row_bits), Signal(name=f"r_en_{n}")
@@ -231,14 +232,18 @@ class Accumulators(wiring.Component):
                 memory.w_en.eq(tags[1].valid & (bank_of[1] == n)),
                 memory.w_data.eq(added),
             ]
-            m.d.sync += [r_en.eq(adds | drains), r_addr.eq(Mux(adds, row, pixel))]
-            with m.If(tags[-1].valid & tags[-1].first & (bank_of[-1] == n)):
-                m.d.sync += held.eq(0)
-            with m.Else():
-                m.d.sync += held.eq(memory.r_data)
+            use = register(f"use_{n}", 1)
+            m.d.sync += [
+                r_en.eq(adds | drains),
+                r_addr.eq(Mux(adds, row, pixel)),
+                held.eq(memory.r_data),
+                use.eq(~tags[-1].first & (bank_of[-1] == n)),
+            ]
             old.append(held)
+            used.append(use)
         for n in range(config.tile_outputs):
-            m.d.sync += added[n].eq(self.sums[n] + Mux(bank_of[0], old[1][n], old[0][n]))
+            before = [Mux(use, held[n], 0) for use, held in zip(used, old, strict=True)]
+            m.d.sync += added[n].eq(self.sums[n] + (before[0] | before[1]))
         for lane in range(config.lanes):
             halves = [Mux(place.bank, old[1][n], old[0][n]) for n in (lane, config.lanes + lane)]
             m.d.comb += self.beat.sums[lane].eq(Mux(place.second, halves[1], halves[0]))

@@ -52,15 +52,16 @@ class SystolicCore(wiring.Component):
 
     # From an accumulator's being read to its being right again.
     TURN = 4
+    MOST = 64  # rows, and columns
 
     def __init__(self, rows: int, columns: int, depth: int):
-        if rows < self.TURN:
-            raise ValueError(f"rows must be at least {self.TURN}, not {rows!r}")
-        if depth < 2:
-            raise ValueError(f"depth must be at least 2, not {depth!r}")
+        if not self.TURN <= rows <= self.MOST:
+            raise ValueError(f"rows must be {self.TURN} to {self.MOST}, not {rows!r}")
+        if not 2 <= depth <= 1 << 16:
+            raise ValueError(f"depth must be 2 to {1 << 16}, not {depth!r}")
+        if not 1 <= columns <= self.MOST:
+            raise ValueError(f"columns must be 1 to {self.MOST}, not {columns!r}")
         self.rows, self.columns, self.depth = rows, columns, depth
-        if columns < 1:
-            raise ValueError(f"columns must be positive, not {columns!r}")
         # From a vector's being taken to its sums on `o`.
         self.latency = SystolicArray.latency_of(rows, columns) + self.TURN + 1
         sums = data.ArrayLayout(signed(32), 2 * columns)

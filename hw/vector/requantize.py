@@ -125,8 +125,9 @@ class Requantize(wiring.Component):
         x3 = stage(stage(stage(x, "s3_x"), "s4_x"), "s5_x")
         right = stage(stage(stage(right, "s3_right"), "s4_right"), "s5_right")
 
-        # Two stages: P, and half of what the rule drops. x * 2**30 is the multiplier's top bit, and
-        # a carry rounds at bit 31: always for the double rule, else only where no shift follows.
+        # Two stages: P, and half of what the shift drops, less one. x * 2**30 is the multiplier's
+        # top bit, and a carry rounds at bit 31: always for the double rule, else only where no
+        # shift follows.
         inner = stage(high_low + low_high, "s6_inner")
         carry = self.double_round | (right == 0)
         top = stage(_add(high_high, Mux(self.small, 0, x3), carry), "s6_top")
@@ -134,18 +135,14 @@ class Requantize(wiring.Component):
         right = stage(right, "s6_right")
         p = Signal(signed(len(x) + 31))
         m.d.comb += p.eq(Cat(bottom, top).as_signed() + (inner << _SPLIT))
-        half = Signal(unsigned(longest))
-        m.d.comb += half.eq((1 << right) >> 1)
         y = stage(p[MULTIPLIER_BITS + 1 :].as_signed(), "s7_y")
-        half = stage(half, "s7_half")
+        half = stage(Cat(right > n + 1 for n in range(longest - 1)), "s7_half")
+        shifts = stage(right != 0, "s7_shifts")
         right = stage(right, "s7_right")
 
-        # Rounding at the shift, then the shift.
-        rounded = Signal(signed(max(len(y), longest + 1) + 1))
-        borrow = Signal()
-        m.d.comb += borrow.eq(self.double_round & (y < 0) & (right != 0))
-        m.d.comb += rounded.eq(y + (half - borrow))
-        rounded = stage(rounded, "s8_rounded")
+        # Rounding at the shift, then the shift. The one that half lacks is a carry, which the
+        # double rule leaves out where the value is negative.
+        rounded = stage(_add(y, half, shifts & ~(self.double_round & (y < 0))), "s8_rounded")
         right = stage(right, "s8_right")
         scaled = stage(rounded >> right, "s9_scaled")
 

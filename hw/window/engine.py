@@ -137,7 +137,8 @@ class WindowEngine(wiring.Component):
         ]
         for n in range(word):
             m.d.sync += s3_word[n].eq(Mux(s2_inside, s2_word[n], layer.in_zero))
-        place = follow(follow(place, "s2_place"), "s3_place")
+        s2_place = follow(place, "s2_place")
+        place = follow(s2_place, "s3_place")
 
         # Look up; what is not looked up goes past the tables.
         if with_tables:
@@ -147,11 +148,13 @@ class WindowEngine(wiring.Component):
                 tables.start.eq(self.table_start),
                 self.table_busy.eq(tables.busy),
                 tables.x.eq(s3_word),
-                tables.select.eq(place.source if config.adder else 0),
+                tables.layer.eq(self.table_layer),
             ]
+            half = register("half", 1)  # goes to all memories: chosen a cycle ahead
+            m.d.sync += half.eq(s2_place.source if config.adder else 0)
             with m.If(layer.mode == Mode.LUT):
-                m.d.comb += tables.select.eq(layer.half)
-            m.d.comb += tables.layer.eq(self.table_layer)
+                m.d.sync += half.eq(layer.half)
+            m.d.comb += tables.select.eq(half)
             value = register("s4_value", data.ArrayLayout(signed(tables.width), word))
             for n in range(word):
                 m.d.sync += value[n].eq(Mux(look_up, tables.o[n], s3_word[n]))
