@@ -321,6 +321,16 @@ def test_an_infer_is_not_repeated_for_the_same_tag():
     assert bench.device.runs == 3
 
 
+def test_another_host_has_tags_of_its_own():
+    infer = (Op.INFER, offset(0) + bytes(range(21)))
+    hello = [(Op.OUTPUT, span(0, 1)), (Op.HELLO, b"")]  # the one waits, the other does not
+    run = (Op.RUN, b"", 7)
+    session = [*load(), (*infer, 7), *hello, (*infer, 7), (*infer, 7), *hello, run]
+    bench = Bench(small_config())
+    bench.exchange(script(*session))
+    assert bench.device.runs == 3
+
+
 def test_the_next_request_is_received_while_one_is_answered():
     """As far as its end: a reply that nobody takes holds up nothing but what follows it."""
     dut = HostPort(small_config())

@@ -83,14 +83,16 @@ class HostPort(wiring.Component):
         tag = Signal(8, reset_less=True)
         status = Signal(Status)
         # What must not be done twice: a run, whose input may be gone, and a chunk of an image. A
-        # request with the tag of the last one comes again because its reply was lost.
+        # request with the tag of the last one comes again because its reply was lost, unless a
+        # HELLO came between, with which a host begins: the tags before were another's.
         last_tag = Signal(8, reset_less=True)
+        same_host = Signal()
         last_run = Signal()  # also: the outputs are there
         last_infer = Signal(reset_less=True)
         last_load = Signal()
         again = Signal(reset_less=True)
         fed = Signal()  # an input was begun since the image came
-        m.d.sync += again.eq(last_tag == request.tag)
+        m.d.sync += again.eq(same_host & (last_tag == request.tag))
 
         word_bits = len(self.w_addr)
         byte_bits = (config.act_word - 1).bit_length()
@@ -179,16 +181,18 @@ class HostPort(wiring.Component):
             self.w_data.eq(w_data),
             self.r_addr.eq(address),
         ]
-        # Registered at once: block RAM is slow enough alone. What arrives in one cycle or in two
-        # stays there.
+        # Registered at once, and a quarter of it again: it comes from far away. What arrives in one
+        # cycle or in two stays there.
         word = Signal.like(self.r_data, name="word", reset_less=True)
         m.d.sync += word.eq(self.r_data)
         bytes_read = [word[n : n + 8] for n in range(0, len(word), 8)]
+        few = [Signal(8, name=f"few_{n}", reset_less=True) for n in range(0, len(bytes_read), 4)]
         m.d.sync += [
-            reply.body.eq(select(bytes_read, offset[:byte_bits])),
+            *(few[n].eq(select(bytes_read[4 * n : 4 * n + 4], offset)) for n in range(len(few))),
+            reply.body.eq(select(few, offset[2:])),
             reply.body_last.eq(count[:count_bits] == 1),
         ]
-        fetched_word = Signal(3)
+        fetched_word = Signal(4)
         m.d.sync += [fetched_word.eq(Cat(reply.fetch, fetched_word)), moved.eq(fetched_word[-1])]
         with m.If(moved):
             m.d.sync += [
@@ -240,6 +244,8 @@ class HostPort(wiring.Component):
                     m.d.sync += status.eq(Status.LENGTH)
                 with m.Elif(wrong_state):
                     m.d.sync += status.eq(Status.STATE)
+                with m.Elif(op == Op.HELLO):
+                    m.d.sync += same_host.eq(0)
                 with m.Elif(is_run & last_run & again):
                     m.d.comb += request.done.eq(1)
                     m.next = "RESULT"
@@ -258,6 +264,7 @@ class HostPort(wiring.Component):
                     last_infer.eq(op == Op.INFER),
                     last_load.eq(0),
                     last_tag.eq(tag),
+                    same_host.eq(1),
                 ]
                 m.next = "IDLE"
 
@@ -290,6 +297,7 @@ class HostPort(wiring.Component):
                             last_run.eq(0),
                             last_load.eq(1),
                             last_tag.eq(tag),
+                            same_host.eq(1),
                         ]
                         m.next = "LOAD"
                     with m.Elif(~(last_load & again)):

@@ -39,7 +39,7 @@ class Replier(wiring.Component):
     cycles : In
         What payloads are made of.
     fetch, body, body_last : Out(1), In(8), In(1)
-        Data of an ``OUTPUT`` or ``INFER`` reply: it is taken five cycles after ``fetch``.
+        Data of an ``OUTPUT`` or ``INFER`` reply: it is taken six cycles after ``fetch``.
     o : Out(stream)
         Bytes for the framer.
     """
@@ -131,6 +131,8 @@ class Replier(wiring.Component):
             with m.State("MEMORY"):
                 m.next = "WORD"
             with m.State("WORD"):
+                m.next = "FEW"
+            with m.State("FEW"):
                 m.next = "BYTE"
             with m.State("BYTE"):
                 m.next = "PART"
