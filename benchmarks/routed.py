@@ -1,6 +1,5 @@
 """Designs by themselves, routed: what they take of a part, and the clock they reach there."""
 
-import inspect
 import json
 import re
 import subprocess
@@ -14,8 +13,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
-from prunus.boards import carry_chains
-from prunus.boards.carry_chains import fold_carry_chains
+from prunus.boards import optimize
+from prunus.boards.toolchain import FAMILIES
 from prunus.sim import tools
 from prunus.sim.cache import Cache, digest
 
@@ -31,6 +30,7 @@ PARTS = {  # for large designs the default router has no end
         "--lpf-allow-unconstrained",
         "--router",
         "router2",
+        "--tmg-ripup",
     ),
     "ice40": ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
 }
@@ -77,7 +77,11 @@ def place(design: Any, family: str, *, freq_mhz: float, seed: int) -> dict[str, 
     text = rtlil.convert(Surrounded(design), name="top", platform=platform, emit_src=False)
     yosys, nextpnr = tools.find("yosys"), tools.find(f"nextpnr-{family}")
     # Amaranth names the elements of an array name[0], name[1]; ABC9 makes the same of its bits.
-    synthesis = f"read_rtlil top.il; rename -hide w:*[*]; synth_{family} -top top -json top.json"
+    as_built = FAMILIES[family]
+    synthesis = (
+        f"read_rtlil top.il; rename -hide w:*[*]; synth_{family} {as_built.synth_opts} -top top; "
+        f"{as_built.after_synth}; write_json top.json"
+    )
     options = [*PARTS[family], "--freq", str(freq_mhz), "--seed", str(seed),
                "--timing-allow-fail"]  # fmt: skip
 
@@ -90,11 +94,9 @@ def place(design: Any, family: str, *, freq_mhz: float, seed: int) -> dict[str, 
     def make(folder: Path) -> None:
         (folder / "top.il").write_text(text)
         run(folder, yosys, "-q", "-l", "yosys.log", "-p", synthesis).check_returncode()
-        if family == "ecp5":
-            netlist = json.loads((folder / "top.json").read_bytes())
-            top = netlist["modules"]["top"]
-            fold_carry_chains(top["cells"], top["ports"])
-            (folder / "top.json").write_text(json.dumps(netlist))
+        netlist = json.loads((folder / "top.json").read_bytes())
+        optimize.optimize(family, netlist)
+        (folder / "top.json").write_text(json.dumps(netlist))
         routed = run(folder, nextpnr, *options, "-q", "-l", "pnr.log", "--json", "top.json",
                      "--report", "report.json")  # fmt: skip
         if routed.returncode:
@@ -106,8 +108,7 @@ def place(design: Any, family: str, *, freq_mhz: float, seed: int) -> dict[str, 
         for scratch in ("top.il", "top.json"):
             (folder / scratch).unlink()
 
-    own = inspect.getsource(carry_chains)
-    key = digest([text, synthesis, own, options, yosys.version, nextpnr.version])
+    key = digest([text, synthesis, optimize.version(), options, yosys.version, nextpnr.version])
     folder, _ = Cache("resources").get(key, make)
     report = json.loads((folder / "report.json").read_text())
     used = {kind: report["utilization"][cell] for kind, cell in KINDS[family].items()}

@@ -1,5 +1,6 @@
 """From a core to a bitstream: synthesis, placement, routing, packing, and a cache around them."""
 
+import contextlib
 import gzip
 import hashlib
 import inspect
@@ -8,19 +9,19 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from . import carry_chains, floorplan
+from . import floorplan, optimize
 from .board import Board
-from .carry_chains import fold_carry_chains
 from .convergence import Convergence
 from .dfu import with_suffix
 from .registry import BOARDS
 from .report import critical_path, fmax_mhz, overflow, resources
-from .result import RESULT, BuildResult
+from .result import IMAGE, RESULT, BuildResult
 from .toolchain import FAMILIES, BuildError, Tool, find_tool, last_error, run
 from .top import BoardTop
 
@@ -55,6 +56,7 @@ class Plan:
 def plan(board: Board, core: Any, clock_hz: int | None = None) -> Plan:
     """Everything that needs no tool: RTLIL, synthesis script, pins and clock constraints."""
     top = BoardTop(board, core, clock_hz=clock_hz)
+    family = FAMILIES[board.family]
     made = board.platform().build(
         top,
         name="top",
@@ -62,9 +64,10 @@ def plan(board: Board, core: Any, clock_hz: int | None = None) -> Plan:
         emit_src=False,  # line numbers would make the cache miss
         # Wires called "a[0]" beside a vector "a" stop ABC9 with a failed assertion.
         script_after_read="rename -hide w:*[*]",
-        synth_opts=FAMILIES[board.family].synth_opts,
+        synth_opts=family.synth_opts,
+        script_after_synth=family.after_synth,
     )
-    wanted = ("top.il", "top.ys", f"top.{FAMILIES[board.family].constraints}")
+    wanted = ("top.il", "top.ys", f"top.{family.constraints}")
     return Plan(files={name: made.files[name] for name in wanted}, clock_hz=top.clock_hz)
 
 
@@ -82,13 +85,15 @@ def build(
     seeds: Iterable[int] = (1,),
     progress: Progress | None = None,
     tools: str = "auto",
+    image: bytes | None = None,
 ) -> BuildResult:
     """Make a bitstream of ``core`` for ``board`` in ``out_dir``.
 
     ``clock_hz`` is what the design is to run at, the board's own clock when it is None. Seeds are
     tried in order until one meets it; else the fastest is kept, and ``timing_met`` is False.
     ``progress(stage, note)`` is called when a stage of ``STAGES`` begins. ``tools`` is ``"auto"``
-    (native programs first), ``"native"`` or ``"wheel"``.
+    (native programs first), ``"native"`` or ``"wheel"``. ``image`` goes into the flash too, where
+    ``board.image_offset`` says.
 
     Raises
     ------
@@ -120,7 +125,7 @@ def build(
         if result.timing_met:
             break
     assert best is not None
-    return work.deliver(best[0], netlist, best[1])
+    return work.deliver(best[0], netlist, best[1], image)
 
 
 class _Work:
@@ -139,17 +144,15 @@ class _Work:
                 (folder / name).write_text(text)
             self._run("synthesis", "", yosys, ["-l", "top.rpt", "top.ys"], folder, "top.rpt")
             self._refuse_conflicts((folder / "top.rpt").read_text(errors="replace"))
-            netlist = json.loads((folder / self.family.netlist).read_bytes())
-            top = netlist["modules"]["top"]
-            self._place_multipliers(top["cells"])
-            if self.board.family == "ecp5":
-                fold_carry_chains(top["cells"], top["ports"])
+            synthesized = json.loads((folder / self.family.netlist).read_bytes())
+            self._place_multipliers(synthesized["modules"]["top"]["cells"])
+            optimize.optimize(self.board.family, synthesized)
             with gzip.open(folder / "top.json.gz", "wt", compresslevel=1) as packed:
-                json.dump(netlist, packed)
+                json.dump(synthesized, packed)
 
         self.progress("synthesis", "")
-        own = [(part.__name__, inspect.getsource(part)) for part in (floorplan, carry_chains)]
-        key = _digest(*files.items(), ("yosys", yosys.version), *own)
+        own = ("own", inspect.getsource(floorplan) + optimize.version())
+        key = _digest(*files.items(), ("yosys", yosys.version), own)
         return _cached(f"synth-{key}", make, ("top.json.gz", "top.rpt"))
 
     def _place_multipliers(self, cells: dict[str, Any]) -> None:
@@ -268,7 +271,9 @@ class _Work:
             tools={tool.name: tool.version for tool in tools},
         )
 
-    def deliver(self, result: BuildResult, netlist: Path, routed: Path) -> BuildResult:
+    def deliver(
+        self, result: BuildResult, netlist: Path, routed: Path, image: bytes | None
+    ) -> BuildResult:
         """Copy to the output folder; the result file comes last, so that it vouches for all."""
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / RESULT).unlink(missing_ok=True)
@@ -281,6 +286,11 @@ class _Work:
                 content = (routed / result.bitstream).read_bytes()
                 products.append(Path(fresh) / result.bitstream.with_suffix(".dfu"))
                 products[-1].write_bytes(with_suffix(content, *self.board.dfu))
+            if image is not None:
+                products.append(Path(fresh) / IMAGE)
+                products[-1].write_bytes(image)
+                offset = self.board.image_offset
+                result = replace(result, image=Path(IMAGE), image_offset=offset)
             text = json.dumps(result.as_dict(), indent=2) + "\n"
             (Path(fresh) / RESULT).write_text(text)
             for name in [*(path.name for path in products), RESULT]:
@@ -299,6 +309,10 @@ def _cached(name: str, make: Callable[[Path], None], keep: tuple[str, ...]) -> P
     if done.is_dir():
         return done
     done.parent.mkdir(parents=True, exist_ok=True)
+    for left in done.parent.glob(".new-*"):  # by one that was killed
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > 86400:
+                shutil.rmtree(left)
     with tempfile.TemporaryDirectory(dir=done.parent, prefix=".new-") as fresh:
         work, finished = Path(fresh) / "work", Path(fresh) / "finished"
         work.mkdir()

@@ -188,7 +188,10 @@ _LOGIC = {
         "adder byte": (150, 80),
     },
 }
-_LOGIC["gowin"] = _LOGIC["ecp5"]
+# Of one design that was synthesized for it, with the bits of adders and of distributed memory.
+_LOGIC["gowin"] = {
+    part: (round(1.6 * luts), round(1.35 * ffs)) for part, (luts, ffs) in _LOGIC["ecp5"].items()
+}
 # Of an accelerator with the compact engine; synthesized, with sums of 21 bits.
 _COMPACT = {"ecp5": (4200, 2100), "ice40": (4800, 2100)}
 _COMPACT["gowin"] = _COMPACT["ecp5"]

@@ -34,6 +34,9 @@ def commands(
     program = loader(built_for)
     options = program.flash if keep or program.ram is None else program.ram
     file = result.bitstream if built_for.dfu is None else result.bitstream.with_suffix(".dfu")
+    for needed in (file, result.image):
+        if needed is not None and not needed.is_file():
+            raise BuildError(f"{needed} is missing; run prunus build again")
     images = []
     if result.image is not None:
         place = ["-o", str(result.image_offset), str(result.image)]

@@ -9,7 +9,7 @@ from typing import Any
 from .report import CriticalPath
 from .toolchain import BuildError
 
-__all__ = ["RESULT", "BuildResult", "add_image"]
+__all__ = ["IMAGE", "RESULT", "BuildResult"]
 
 RESULT = "result.json"
 IMAGE = "image.bin"
@@ -44,27 +44,27 @@ class BuildResult:
 
     @classmethod
     def load(cls, folder: Path | str) -> "BuildResult":
-        """What :func:`build` left in ``folder``."""
+        """What :func:`build` left in ``folder``.
+
+        Raises
+        ------
+        BuildError
+            There is nothing, or it is damaged.
+        """
         try:
             fields = json.loads((Path(folder) / RESULT).read_text())
+            path = fields["critical_path"]
+            result = cls(**fields | {
+                "resources": {kind: (*pair,) for kind, pair in fields["resources"].items()},
+                "critical_path": None if path is None else CriticalPath(**path),
+                "bitstream": Path(folder) / fields["bitstream"],
+                "image": Path(folder) / fields["image"] if fields.get("image") else None,
+                "logs": {stage: Path(folder) / name for stage, name in fields["logs"].items()},
+            })  # fmt: skip
+            if not isinstance(result.board, str):
+                raise TypeError("board must be a name")
         except FileNotFoundError:
             raise BuildError(f"{folder} holds no finished build ({RESULT} is missing)") from None
-        path = fields["critical_path"]
-        return cls(**fields | {
-            "resources": {kind: tuple(pair) for kind, pair in fields["resources"].items()},
-            "critical_path": None if path is None else CriticalPath(**path),
-            "bitstream": Path(folder) / fields["bitstream"],
-            "image": Path(folder) / fields["image"] if fields.get("image") else None,
-            "logs": {stage: Path(folder) / name for stage, name in fields["logs"].items()},
-        })  # fmt: skip
-
-
-def add_image(folder: Path | str, image: bytes, offset: int) -> BuildResult:
-    """Put the ROM image, which belongs at ``offset`` in the flash, beside a finished bitstream."""
-    path = Path(folder) / RESULT
-    (Path(folder) / IMAGE).write_bytes(image)
-    fields = json.loads(path.read_text()) | {"image": IMAGE, "image_offset": offset}
-    scratch = path.with_suffix(".new")
-    scratch.write_text(json.dumps(fields, indent=2) + "\n")
-    scratch.replace(path)
-    return BuildResult.load(folder)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BuildError(f"{Path(folder) / RESULT}: damaged; run prunus build again") from error
+        return result

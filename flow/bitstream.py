@@ -7,7 +7,7 @@ from pathlib import Path
 from prunus.boards.board import Board
 from prunus.boards.build import build as build_bitstream
 from prunus.boards.estimate import estimate, shortfall
-from prunus.boards.result import BuildResult, add_image
+from prunus.boards.result import BuildResult
 from prunus.hw.accelerator import Accelerator
 
 from .build import Build
@@ -65,7 +65,7 @@ def make_bitstream(
             + (f", or use --image {other}" if image == "rom" else "")
         )
     config = dataclasses.replace(build.config, trace=False)
-    result = build_bitstream(
+    return build_bitstream(
         board,
         Accelerator(config, build.image if image == "rom" else None, image_stream=image == "flash"),
         folder,
@@ -73,8 +73,5 @@ def make_bitstream(
         seeds=range(1, seeds + 1),
         progress=progress,
         tools=tools,
+        image=build.image if image == "flash" else None,
     )
-    if image == "flash":
-        assert board.image_offset is not None
-        result = add_image(folder, build.image, board.image_offset)
-    return result

@@ -36,6 +36,16 @@ def test_best_seed(tmp_path, monkeypatch, seeds, chosen, met):
         "report.json", "result.json", "top.bin", "top.rpt", "top.tim"]  # fmt: skip
 
 
+def test_an_image_for_the_flash(tmp_path, monkeypatch):
+    fake_tools(tmp_path, monkeypatch, yosys=FINE_YOSYS, nextpnr_ice40=FINE_NEXTPNR,
+               icepack=FINE_ICEPACK)  # fmt: skip
+    board, out = BOARDS["icebreaker"], tmp_path / "out"
+    result = build(board, Loopback(), out, image=b"image")
+    assert result.image.read_bytes() == b"image" and result.image_offset == board.image_offset
+    assert BuildResult.load(out) == result
+    assert build(board, Loopback(), out).image is None
+
+
 def test_unchanged_design_is_not_built_twice(tmp_path, monkeypatch):
     fake_tools(tmp_path, monkeypatch, yosys=FINE_YOSYS, nextpnr_ice40=FINE_NEXTPNR,
                icepack=FINE_ICEPACK)  # fmt: skip

@@ -1,13 +1,11 @@
 """boards.carry_chains: fewer tables for the same bits, proven by Yosys' SAT solver."""
 
 import copy
-import json
-import subprocess
 
+import netlist_support
 import pytest
 
 from prunus.boards.carry_chains import fold_carry_chains
-from prunus.sim import tools
 
 # Each line is an adder behind registers, with another kind of gate in front of it.
 SUMS = {
@@ -48,39 +46,12 @@ def design(sums: dict[str, str], behind: bool) -> str:
     )
 
 
-def yosys(folder, script: str) -> str:
-    tool = tools.find("yosys")
-    done = subprocess.run(
-        [str(tool.path), "-p", script], cwd=folder, env=tool.environment(), text=True,
-        capture_output=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    return done.stdout
-
-
 def synthesize(folder, sums: dict[str, str], behind: bool = True) -> dict:
-    (folder / "top.v").write_text(design(sums, behind))
-    yosys(folder, "read_verilog top.v; synth_ecp5 -top top -json top.json")
-    modules = json.loads((folder / "top.json").read_text())["modules"]
-    return {"modules": {"top": modules["top"]}}  # without the models of the cells
+    return netlist_support.synthesize(folder, design(sums, behind))
 
 
-def prove(folder, synthesized: dict, netlist: dict) -> None:
-    """That both have the same outputs, whatever goes in."""
-    for name, made in (("gold", synthesized), ("gate", netlist)):
-        (folder / f"{name}.json").write_text(json.dumps(made))
-        yosys(
-            folder,
-            f"read_json {name}.json; read_verilog -icells -nooverwrite +/ecp5/cells_sim.v; "
-            "hierarchy -top top; proc; flatten; async2sync; opt_clean; "
-            f"rename top {name}; write_rtlil {name}.il",
-        )
-    log = yosys(
-        folder,
-        "read_rtlil gold.il; read_rtlil gate.il; miter -equiv -flatten -make_outputs gold gate m; "
-        "hierarchy -top m; sat -verify -prove trigger 0 -seq 3 -set-init-undef -set-def-inputs m",
-    )
-    assert "SAT proof finished - no model found: SUCCESS!" in log
+def prove(*arguments) -> None:
+    netlist_support.prove(*arguments, options="-seq 3 -set-init-undef")
 
 
 def folded(synthesized: dict) -> tuple[dict, int]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..places import check_folder
 from ..terminal import Failed, json_option, progress, show, temporary_name, writable
 from .asic import asic_options, chosen_asic, report_asic
 
@@ -124,7 +125,7 @@ def verilog_command(
         compiled = load_build(build)
         widths = {} if stream_bits is None else {"stream_bits": stream_bits}
         files = write_verilog(
-            compiled, _folder(output), rom=rom, trace=trace, asic=made, bus=bus, **widths
+            compiled, check_folder(output), rom=rom, trace=trace, asic=made, bus=bus, **widths
         )
     else:
         check_engine(engine)
@@ -141,7 +142,7 @@ def verilog_command(
                 sizes["lanes"] = _lanes(sizes)
         elif engine == "systolic":
             sizes = SYSTOLIC | sizes
-        files = write_engine(engine, _folder(output), asic=made, **sizes)
+        files = write_engine(engine, check_folder(output), asic=made, **sizes)
 
     value = {"top": files[0].stem, "files": [str(file) for file in files]}
     reported, draw_report = report_asic(asic, files[0]) if asic else ({}, lambda console: None)
@@ -164,13 +165,6 @@ def _lanes(sizes: dict[str, Any]) -> int:
     return default_lanes(pes, word) if pes > 0 and word > 0 else usual.lanes
 
 
-def _folder(path: Path) -> Path:
-    """A folder that exists, or can be made."""
-    if path.exists() and not path.is_dir():
-        raise click.UsageError(f"{path}: is a file; name a folder")
-    return path
-
-
 @click.command("build")
 @click.argument("build", type=FILE)
 @click.option("--board", "board_name", required=True, metavar="NAME", help="See prunus boards.")
@@ -178,7 +172,7 @@ def _folder(path: Path) -> Path:
 @click.option("--clock", type=float, metavar="MHZ", help="Clock; the board's own by default.")
 @click.option(
     "--seeds",
-    type=int,
+    type=click.IntRange(1, 1000),
     default=4,
     metavar="N",
     help="Placements to try, at most, until one meets the clock; 4.",
@@ -220,7 +214,7 @@ def build_command(
         result = make_bitstream(
             compiled,
             board,
-            _folder(output),
+            check_folder(output),
             clock_mhz=clock,
             seeds=seeds,
             image=image,
@@ -297,7 +291,13 @@ def _only_on_stderr(active: bool) -> Iterator[None]:
 @click.option("--inputs", type=FILE, required=True, metavar="X.npy", help="(samples, ...).")
 @click.option("-o", "--output", type=FILE, metavar="Y.npy", help="Where the outputs go.")
 @click.option("--build", type=FILE, metavar="BUILD", help="Load its image; do its host part.")
-@click.option("--baud", type=int, default=1_000_000, metavar="N", help="1000000 by default.")
+@click.option(
+    "--baud",
+    type=click.IntRange(1, 50_000_000),
+    default=1_000_000,
+    metavar="N",
+    help="1000000 by default.",
+)
 @json_option
 def infer_command(
     port: str, inputs: Path, output: Path | None, build: Path | None, baud: int, as_json: bool
