@@ -78,7 +78,12 @@ def lower(core: Graph, sizes: Sizes) -> Lowered:
             )
         for name in (*node.inputs, node.output):
             low.zero(name)  # refuses floats
-        LOWER[node.op](low, node)
+        try:
+            LOWER[node.op](low, node)
+        except GraphError as error:
+            if str(error).startswith(f"{node.name}: "):
+                raise
+            raise GraphError(f"{node.name}: {error}") from error
     if not low.works:
         raise GraphError(f"{core.name}: no layer for the hardware")
     if len(low.works) > MOST_LAYERS:

@@ -41,7 +41,7 @@ def window(
     """Windows of an aligned image, ``padding`` at the top and at the left being ``fill``."""
     if sizes.compact:
         if mode is not Mode.SUM:
-            raise GraphError(f"{source.buffer}: the compact engine has no {mode.name} of windows; "
+            raise GraphError(f"the compact engine has no {mode.name} of windows; "
                              "choose another engine")  # fmt: skip
         return summed(sizes, source, target, scaling, bits,
                       kernel=kernel, stride=stride, padding=padding, fill=fill)  # fmt: skip

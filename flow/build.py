@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.metadata
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -12,13 +13,25 @@ from typing import Any
 
 from prunus.compiler import store
 from prunus.compiler.assemble import LayerStatistics
+from prunus.compiler.evaluate import split_host
 from prunus.compiler.ir import Graph, GraphError
 from prunus.hw.config import Config
 from prunus.hw.image import unpack
 
-__all__ = ["FORMAT", "Build", "BuildError", "LayerReport", "load_build", "save_build"]
+from .places import check_folder
+
+__all__ = [
+    "FORMAT",
+    "Build",
+    "BuildError",
+    "LayerReport",
+    "check_place",
+    "load_build",
+    "save_build",
+]
 
 FORMAT = 2  # of the directory
+_FILES = {"build.json", "graph.npz", "image.bin", "image.hex", "simulation.json", "report.html"}
 
 
 class BuildError(ValueError):
@@ -145,26 +158,56 @@ def hex_text(image: bytes) -> str:
     return "".join(f"{byte:02x}\n" for byte in image)
 
 
+def check_place(path: Path) -> None:
+    """That a build can be written to ``path``: to be asked before long work, not after it.
+
+    Raises
+    ------
+    BuildError
+        There is something else, which would be lost.
+    PlaceError
+        Nothing can be written there.
+    """
+    if path.exists():
+        others = {file.name for file in path.iterdir()} if path.is_dir() else {path.name}
+        if not path.is_dir() or (others and not _is_build(path, others)):
+            raise BuildError(f"{path}: exists and is not a build directory; name another")
+        if others := others - _FILES:
+            raise BuildError(
+                f"{path}: holds {min(others)}, which would be lost with the old build; "
+                "name another folder"
+            )
+    check_folder(path.resolve().parent)
+
+
+def _is_build(path: Path, files: set[str]) -> bool:
+    """Whether a folder of these files is a build, perhaps a damaged one."""
+    if {"graph.npz", "image.bin"} <= files:
+        return True
+    try:
+        return {"format", "prunus", "layers"} <= set(json.loads((path / "build.json").read_text()))
+    except (ValueError, TypeError, OSError):
+        return False
+
+
 def save_build(build: Build, path: Path) -> None:
     """Write the directory, whole or not at all; an older build at ``path`` is replaced.
 
     Raises
     ------
-    BuildError
-        ``path`` holds something that is not a build.
+    BuildError, PlaceError
+        See :func:`check_place`.
     """
-    path = Path(path)
-    if path.exists() and (
-        not path.is_dir() or (any(path.iterdir()) and not (path / "build.json").is_file())
-    ):
-        raise BuildError(f"{path}: exists and is not a build directory; name another")
+    check_place(Path(path))
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        scratch.chmod(0o755)
-        store.save(build.graph, scratch / "graph.npz")
-        (scratch / "image.bin").write_bytes(build.image)
-        (scratch / "image.hex").write_text(hex_text(build.image))
+        new, old = scratch / "new", scratch / "old"
+        new.mkdir()
+        store.save(build.graph, new / "graph.npz")
+        (new / "image.bin").write_bytes(build.image)
+        (new / "image.hex").write_text(hex_text(build.image))
         document = {
             "format": FORMAT,
             "prunus": importlib.metadata.version("prunus"),
@@ -175,17 +218,17 @@ def save_build(build: Build, path: Path) -> None:
             "settings": build.settings,
             "input_index": build.input_index,
         }
-        (scratch / "build.json").write_text(json.dumps(document, indent=1))
+        (new / "build.json").write_text(json.dumps(document, indent=1))
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-            os.replace(path, old / path.name)
-            os.replace(scratch, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(scratch, path)
-    except BaseException:
+            os.replace(path, old)
+        try:
+            os.replace(new, path)
+        except BaseException:
+            if old.exists():
+                os.replace(old, path)
+            raise
+    finally:
         shutil.rmtree(scratch, ignore_errors=True)
-        raise
 
 
 def load_build(path: Path) -> Build:
@@ -214,8 +257,10 @@ def load_build(path: Path) -> Build:
         config = Config(**document["config"])
         image = (path / "image.bin").read_bytes()
         unpack(image, config.hash)
+        graph = store.load(path / "graph.npz")
+        _check(document, graph)
         return Build(
-            graph=store.load(path / "graph.npz"),
+            graph=graph,
             config=config,
             image=image,
             layers=tuple(
@@ -229,3 +274,21 @@ def load_build(path: Path) -> Build:
         )
     except (GraphError, ValueError, KeyError, TypeError, OSError) as error:
         raise BuildError(f"{path}: damaged ({error}); compile the model again") from error
+
+
+def _check(document: dict[str, Any], graph: Graph) -> None:
+    """That what a build says of its graph can be.
+
+    Raises
+    ------
+    ValueError
+        It cannot.
+    """
+    for layer in document["layers"]:
+        if layer["tensor"] not in graph.tensors:
+            raise ValueError(f"layer {layer['name']} makes a tensor that is not in the graph")
+    _, core, _ = split_host(graph)
+    elements = math.prod(core.tensors[core.inputs[0]].shape)
+    for index in document["input_index"]:
+        if not isinstance(index, int) or not -1 <= index < elements:
+            raise ValueError(f"input_index must be -1 to {elements - 1}, not {index!r}")

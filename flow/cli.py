@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0 is success, 1 work that failed, 2 a bad call, 130 an interrupt.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:  # ends what it has started, and clears up, as at an interrupt
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = cli.main(given, prog_name="prunus", standalone_mode=False)
         sys.stdout.flush()

@@ -108,7 +108,10 @@ class Plans:
             return math.prod(n / max(1, room) for n, room in missing.values())
 
         nearest = min(lacking, key=excess)
-        needs = ", ".join(f"{n} {kind} of {room}" for kind, (n, room) in nearest.items())
+        needs = ", ".join(
+            f"{n} {kind} of {room}" + (" usable" if room < board.limits[kind] else "")
+            for kind, (n, room) in nearest.items()
+        )
         others = sorted(BOARDS.values(), key=lambda other: (other.luts, other.memory_bits))
         takers = (other.name for other in others if other != board and self._fits(other))
         taker = next(takers, "no known board")

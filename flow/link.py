@@ -1,6 +1,7 @@
 """The host's end of the link to an accelerator on a board; docs/host-link.md has the protocol."""
 
 import contextlib
+import errno
 import math
 import os
 import struct
@@ -136,7 +137,12 @@ def open_serial(port: str, baud: int) -> SerialTransport:
             opened.set_low_latency_mode(True)
         return SerialTransport(opened)
     except (OSError, ValueError) as error:  # SerialException is an OSError
-        raise LinkError(f"{port}: {_reason(error)}") from None
+        reason = _reason(error)
+        if getattr(error, "errno", None) in (errno.EAGAIN, errno.EBUSY):
+            reason = "another program uses it"
+        elif "Could not configure port" in str(error):
+            reason = "no serial port"
+        raise LinkError(f"{port}: {reason}") from None
 
 
 class Link:
@@ -259,10 +265,14 @@ class Link:
         deadline = self._clock() + _LOAD_SECONDS
         while hello.state == State.LOADING and self._clock() < deadline:
             hello = self.hello()
+        deadline = self._clock() + self._run_timeout
+        while hello.state == State.RUNNING and self._clock() < deadline:  # for another host
+            hello = self.hello()
         if hello.state == State.FAILED:
             self._check(Health(state=hello.state, load_error=hello.load_error, dropped=0))
         if hello.state != State.READY:
-            raise LinkError(f"the accelerator is {_name(hello.state)}; load an image first")
+            hint = "" if hello.state == State.RUNNING else "; load an image first"
+            raise LinkError(f"the accelerator is {_name(hello.state)}{hint}")
         return hello
 
     def _parts(self, sample: NDArray[np.int8], hello: Hello) -> Iterator[tuple[Op, bytes]]:
@@ -374,6 +384,8 @@ class Link:
     def _silence(self, op: Op) -> LinkError:
         heard = self._deframer.dropped
         hint = f"; {heard} damaged frames came, check the baud rate" if heard else ""
+        if op == Op.HELLO and not heard:
+            hint = "; is this the board's UART, and the bitstream loaded?"
         return LinkError(f"no answer to {op.name} in {self._retries + 1} attempts{hint}")
 
     def _health(self, payload: bytes) -> Health:

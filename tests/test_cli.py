@@ -3,8 +3,11 @@
 import dataclasses
 import importlib
 import json
+import os
 import pkgutil
 import re
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -200,6 +203,50 @@ def test_compile_spares_a_folder_that_is_no_build(run, folder, tmp_path):
     (tmp_path / "precious.txt").write_text("x")
     refused(run, 2, "not a build directory", "compile", folder / "m.tflite", "-o", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+    (tmp_path / "build.json").write_text('{"of": "something else"}')
+    refused(run, 2, "not a build directory", "compile", folder / "m.tflite", "-o", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_compile_spares_what_was_put_beside_a_build(run, folder, tmp_path):
+    arguments = ("compile", folder / "m.tflite", "-o", tmp_path / "b")
+    assert run(*arguments)[0] == run(*arguments)[0] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+    (tmp_path / "b" / "notes.txt").write_text("x")
+    refused(run, 2, "holds notes.txt, which would be lost", *arguments)
+    assert (tmp_path / "b" / "notes.txt").exists()
+
+
+def test_a_build_that_cannot_take_its_place(run, folder, tmp_path, monkeypatch):
+    arguments = ("compile", folder / "m.tflite", "-o", tmp_path / "b")
+    assert run(*arguments)[0] == 0
+    before = snapshot(tmp_path / "b")
+    replace = os.replace
+
+    def fail(source, target):
+        if str(source).endswith("new"):
+            raise OSError(28, "No space left on device", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    refused(run, 1, "No space left", *arguments)
+    assert snapshot(tmp_path / "b") == before and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", ["compile m.tflite", "verilog b", "build b --board icebreaker"]
+)
+def test_places_are_checked_before_the_work(run, folder, tmp_path, monkeypatch, arguments):
+    (tmp_path / "file").write_text("")
+    monkeypatch.chdir(folder)
+    refused(run, 2, "file", *arguments.split(), "-o", tmp_path / "file" / "b")
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_a_size_without_effect(run, folder, tmp_path):
+    arguments = ("compile", folder / "m.tflite", "-o", tmp_path / "b", "--engine", "systolic")
+    refused(run, 2, "--pes 4 has no effect: this network runs on a systol", *arguments, "--pes", 4)
+    assert not (tmp_path / "b").exists()
 
 
 def test_simulate_golden_keeps_its_keys(run, folder, tmp_path):
@@ -281,6 +328,17 @@ def damage_graph(path):
     (path / "graph.npz").write_bytes(b"PK")
 
 
+def damage_tensor(path):
+    document = json.loads((path / "build.json").read_text())
+    document["layers"][0]["tensor"] = "no such"
+    (path / "build.json").write_text(json.dumps(document))
+
+
+def damage_index(path):
+    document = json.loads((path / "build.json").read_text())
+    (path / "build.json").write_text(json.dumps(document | {"input_index": [0, 12]}))
+
+
 def remove_image(path):
     (path / "image.bin").unlink()
 
@@ -292,6 +350,8 @@ def remove_image(path):
         (damage_json, "damaged"),
         (damage_graph, "damaged"),
         (remove_image, "damaged"),
+        (damage_tensor, "makes a tensor that is not in the graph"),
+        (damage_index, "input_index must be -1 to 11, not 12"),
     ],
 )
 @pytest.mark.parametrize("command", ["simulate", "report", "verilog", "build"])
@@ -389,7 +449,7 @@ def test_compile_for_an_engine(run, folder, tmp_path, engine):
         (["--engine", "eie", "--pes", "300"], "pes must be 0 to 256, not 300"),
         (["--engine", "systolic", "--pes", "3"], "--pes is not a size of the systolic engine"),
         (["--engine", "systolic", "--dense"], "--dense is not a size of the systolic engine"),
-        (["--engine", "systolic", "--rows", "0"], "rows must be at least 4, not 0"),
+        (["--engine", "systolic", "--rows", "0"], "rows must be 4 to 64, not 0"),
         (["--engine", "eie", "--pes", "3", "--lanes", "2"], "pes must be a multiple of lanes"),
         (["--engine", "eie", "--act-word", "0"], "act_word must be 1 to 64, not 0"),
         (["--engine", "eie", "--code-bits", "9"], "code_bits must be 1 to 8, not 9"),
@@ -410,7 +470,7 @@ def test_verilog_refuses(run, folder, tmp_path, arguments, message):
 def test_build_refuses(run, folder, tmp_path):
     arguments = ("build", folder / "b", "-o", tmp_path / "v", "--board")
     refused(run, 2, "did you mean icebreaker?", *arguments, "icebraker")
-    refused(run, 2, "seeds must be positive, not 0", *arguments, "icebreaker", "--seeds", "0")
+    refused(run, 2, "0 is not in the range 1<=x<=1000", *arguments, "icebreaker", "--seeds", "0")
     refused(run, 2, "clock must be 1 to 400 MHz", *arguments, "icebreaker", "--clock", "0")
     image = (*arguments, "icebreaker", "--image")
     refused(run, 2, "image must be one of rom, flash, host, not 'x'", *image, "x")
@@ -517,6 +577,17 @@ def test_a_bug_is_not_hidden(run, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(compile, "compile_model", fail)
     with pytest.raises(KeyError, match="bug"):
         run("compile", folder / "m.tflite", "-o", tmp_path / "b")
+
+
+def test_a_program_that_is_told_to_end_clears_up(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["prunus", "--version"])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert cli.main() == 0
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_every_error_has_a_status():

@@ -8,7 +8,6 @@ from board_support import script
 from prunus.boards import flash
 from prunus.boards.build import BuildError
 from prunus.boards.registry import BOARDS
-from prunus.boards.result import BuildResult, add_image
 
 
 def finished(folder, board, **image):
@@ -16,6 +15,8 @@ def finished(folder, board, **image):
               "seed": 1, "resources": {}, "critical_path": None, "bitstream": "top.x",
               "logs": {}, "tools": {}}  # fmt: skip
     (folder / "result.json").write_text(json.dumps(fields | image))
+    for name in ("top.x", "top.dfu", "image.bin"):
+        (folder / name).write_bytes(b"")
     return folder
 
 
@@ -46,10 +47,7 @@ def test_an_image_goes_first(tmp_path, monkeypatch):
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))
     bitstream, image = str(tmp_path / "top.x"), str(tmp_path / "image.bin")
-    finished(tmp_path, "ulx3s-85f")
-    result = add_image(tmp_path, b"image", 2 << 20)
-    assert result.image.read_bytes() == b"image" and result.image_offset == 2 << 20
-    assert BuildResult.load(tmp_path) == result
+    finished(tmp_path, "ulx3s-85f", image="image.bin", image_offset=2 << 20)
     loader = ["openFPGALoader", "-b", "ulx3s"]
     expected = [[*loader, "-f", "-o", "2097152", image], [*loader, "-m", bitstream]]
     assert flash.flash(tmp_path, dry_run=True) == expected
@@ -85,3 +83,26 @@ def test_every_board_can_be_programmed(tmp_path, board):
     finished(tmp_path, board)
     for keep in (False, True):
         assert flash.commands(tmp_path, keep=keep)[-1][-1].startswith(str(tmp_path / "top."))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["{", "[]", "null", "{}", {"resources": {"LUT": 3}}, {"critical_path": 3}, {"bitstream": 3},
+     {"board": [1]}, {"logs": 3}, {"more": 1}],
+)  # fmt: skip
+def test_a_damaged_result(tmp_path, damage):
+    finished(tmp_path, "icebreaker")
+    if isinstance(damage, dict):
+        fields = json.loads((tmp_path / "result.json").read_text())
+        damage = json.dumps(fields | damage)
+    (tmp_path / "result.json").write_text(damage)
+    with pytest.raises(BuildError, match=r"result.json: damaged; run prunus build again$"):
+        flash.commands(tmp_path)
+
+
+def test_files_that_are_missing(tmp_path):
+    for name in ("top.x", "image.bin"):
+        finished(tmp_path, "icebreaker", image="image.bin", image_offset=1 << 20)
+        (tmp_path / name).unlink()
+        with pytest.raises(BuildError, match=rf"{name} is missing; run prunus build again$"):
+            flash.commands(tmp_path)

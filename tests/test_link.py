@@ -104,7 +104,7 @@ def test_load_and_infer(seed, harm):
 def test_nobody_answers():
     _, wire, link = make(harm=1.0, retries=3)
     wire.rng.choice = lambda choices: b""
-    with pytest.raises(LinkError, match=r"^no answer to HELLO in 4 attempts$"):
+    with pytest.raises(LinkError, match=r"^no answer to HELLO in 4 attempts; is this the board's"):
         link.hello()
     assert wire.writes == 4
 
@@ -256,6 +256,17 @@ def test_flags_cover_the_time_in_which_data_is_moved():
     link.infer(np.zeros((4, 21), np.int8))
     ahead = [len(raw) - len(raw.lstrip(b"\x7e")) - 1 for raw in sent]
     assert ahead == [0, 0, 0, 0, *[2] * 5]  # HELLO, two alone, the first of the stream, the rest
+
+
+def test_a_second_host_is_not_answered_with_what_the_first_one_asked():
+    device, wire, first = make(frame_bytes=32)
+    first.load(image_of(device.config))
+    batch = np.random.default_rng(2).integers(-128, 128, (2, 1, 21), np.int8)
+    ran = [Link(wire).infer(samples) for samples in batch]  # of the same tags
+    assert device.runs == 2
+    for n, outputs in enumerate(ran):
+        expected = (3 * batch[n, 0, 8:21].astype(int) + n + 1).astype(np.uint8)
+        assert outputs.outputs[0].tolist() == expected.view(np.int8).tolist()
 
 
 def test_an_image_on_its_way_is_waited_for():

@@ -82,11 +82,13 @@ def compile_command(
     given = {name: value for name, value in chosen.items() if value is not None}
     with progress() as report:
         report("importing the tools", 0, 0)
-        from ..build import save_build
+        from ..build import check_place, save_build
         from ..compile import compile_model
         from ..inputs import read_array
 
+        check_place(output)
         batch = None if calibration is None else read_array(calibration)
+        sizes = _sizes(board, config_file, given)
         report(f"compiling {model.name}", 0, 0)
         build = compile_model(
             model,
@@ -95,8 +97,9 @@ def compile_command(
             weight_bits=weight_bits,
             share_init=share_init,
             engine=None if engine == "auto" else engine,
-            **_sizes(board, config_file, given),
+            **sizes,
         )
+        _check_sizes(build, given)
         save_build(build, output)
 
     def draw(console: Console) -> None:
@@ -118,6 +121,17 @@ def _sizes(board: str | None, config_file: Path | None, given: dict[str, Any]) -
     from prunus.boards.registry import find_board
 
     return {"options": options, "board": find_board(board), "fixed": tuple(fields)}
+
+
+def _check_sizes(build: "Build", given: dict[str, Any]) -> None:
+    """Refuse a size that was asked for, and that the accelerator does not have."""
+    for name, value in given.items():
+        actual = getattr(build.config, name, value)
+        if actual != value:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} {value} has no effect: this network runs on "
+                f"{build.hardware}; leave it out, or choose another --engine"
+            )
 
 
 def _draw_build(console: Console, build: "Build") -> None:
