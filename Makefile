@@ -10,7 +10,7 @@ demo: $(BIN)/prunus
 	$(BIN)/prunus demo
 
 test: $(VENV)/.test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check

@@ -42,9 +42,12 @@ def register_outputs(cells: dict[str, _Cell], ports: Mapping[str, Any]) -> int:
                     if pin[:3] in outputs and users[bits[0]]}  # fmt: skip
             behind = {pin: users[bit] for pin, bit in read.items()}
             found = [cells[names[0]] for names in behind.values() if _is_register(cells, names)]
-            clock = memory["connections"][f"CLK{clocked_by}"]
+            pin = f"CLK{clocked_by}"
+            clock = memory["connections"][pin]
             enables = {cell["connections"].get("CE", ["1"])[0] for cell in found}
             if not found or len(found) < len(read) or len(enables) > 1:
+                continue
+            if memory["parameters"].get(f"{pin}MUX", pin) != pin:  # the falling edge
                 continue
             if any(cell["connections"]["CLK"] != clock for cell in found):
                 continue

@@ -25,6 +25,7 @@ LEFT = {
     "seen": (512, 36, "always @(posedge c) q <= r; assign o = ^r;"),
     "another clock": (512, 36, "always @(posedge d) q <= r;"),
     "falling edge": (512, 36, "always @(negedge c) q <= r;"),
+    "a memory of the falling edge": (512, 36, "always @(posedge c) q <= r;", "negedge"),
     "two enables": (512, 36, "always @(posedge c) if (e[0]) q[17:0] <= r[17:0]; " + OTHER_HALF),
     "twice": (
         512,
@@ -34,7 +35,7 @@ LEFT = {
 }
 
 
-def synthesize(folder, depth: int, width: int, behind: str) -> dict:
+def synthesize(folder, depth: int, width: int, behind: str, edge: str = "posedge") -> dict:
     bits = (depth - 1).bit_length()
     return netlist_support.synthesize(
         folder,
@@ -42,7 +43,7 @@ def synthesize(folder, depth: int, width: int, behind: str) -> dict:
         f" input [{width - 1}:0] w, output reg [{width - 1}:0] q, output o);\n"
         f'  (* no_rw_check, ram_style = "block" *) reg [{width - 1}:0] mem [{depth - 1}:0];\n'
         f"  reg [{width - 1}:0] r;\n"
-        "  always @(posedge c) begin if (we) mem[wa] <= w; if (en) r <= mem[ra]; end\n"
+        f"  always @({edge} c) begin if (we) mem[wa] <= w; if (en) r <= mem[ra]; end\n"
         f"  {behind}\n"
         "endmodule\n",
     )
