@@ -192,7 +192,7 @@ class _Work:
         try:
             return _cached(f"route-{key}", make, products)
         except UnroutableError as error:
-            failed.write_text(str(error))
+            failed.write_text(re.sub(r" \(log: .*\)$", "", str(error)))  # the log is this run's
             raise
 
     def _run(
@@ -274,7 +274,6 @@ class _Work:
     ) -> BuildResult:
         """Copy to the output folder; the result file comes last, so that it vouches for all."""
         self.out.mkdir(parents=True, exist_ok=True)
-        (self.out / RESULT).unlink(missing_ok=True)
         products = [netlist / "top.rpt", routed / "top.tim", routed / "report.json",
                     routed / result.bitstream]  # fmt: skip
         with tempfile.TemporaryDirectory(dir=self.out, prefix=".new-") as fresh:
@@ -291,6 +290,7 @@ class _Work:
                 result = replace(result, image=Path(IMAGE), image_offset=offset)
             text = json.dumps(result.as_dict(), indent=2) + "\n"
             (Path(fresh) / RESULT).write_text(text)
+            (self.out / RESULT).unlink(missing_ok=True)
             for name in [*(path.name for path in products), RESULT]:
                 os.replace(Path(fresh) / name, self.out / name)
         return BuildResult.load(self.out)
@@ -302,10 +302,12 @@ def _digest(*parts: tuple[str, str]) -> str:
 
 
 def _cached(name: str, make: Callable[[Path], None], keep: tuple[str, ...]) -> Path:
-    """The folder called ``name`` in the cache; ``make`` fills a fresh one when there is none."""
+    """The folder called ``name`` in the cache; ``make`` fills a fresh one where none is whole."""
     done = cache_dir() / name
     if done.is_dir():
-        return done
+        if _is_whole(done, keep):
+            return done
+        shutil.rmtree(done)
     done.parent.mkdir(parents=True, exist_ok=True)
     for left in done.parent.glob(".new-*"):  # by one that was killed
         with contextlib.suppress(OSError):
@@ -318,9 +320,25 @@ def _cached(name: str, make: Callable[[Path], None], keep: tuple[str, ...]) -> P
         make(work)
         for product in keep:
             os.replace(work / product, finished / product)
+        (finished / _HASHES).write_text(json.dumps(_hashes(finished, keep)))
         try:
             os.replace(finished, done)
         except OSError:
             if not done.is_dir():  # else another build made the same meanwhile
                 raise
     return done
+
+
+_HASHES = "hashes.json"
+
+
+def _hashes(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+
+
+def _is_whole(folder: Path, names: tuple[str, ...]) -> bool:
+    """Whether the files in a folder of the cache are those that were put there."""
+    try:
+        return bool(json.loads((folder / _HASHES).read_bytes()) == _hashes(folder, names))
+    except (OSError, ValueError):
+        return False

@@ -1,5 +1,6 @@
 """Where a design's clock comes from: a pin or the part's own oscillator, and a PLL behind it."""
 
+import contextlib
 from typing import Any
 
 from amaranth import Const, Instance, Module
@@ -10,7 +11,7 @@ from .board import HFOSC, Board
 from .pll import Ecp5Pll, Ice40Pll, ecp5_dividers, ice40_dividers
 from .pll_gowin import GowinPll, gowin_dividers
 
-__all__ = ["BoardClock", "dividers", "hfosc_divider", "made_hz"]
+__all__ = ["BoardClock", "below", "dividers", "hfosc_divider", "made_hz"]
 
 _DIVIDERS: dict[str, Any] = {
     "ecp5": ecp5_dividers,
@@ -51,6 +52,15 @@ def made_hz(board: Board, clock_hz: int) -> int:
     if found is None or board.oscillator == HFOSC:
         return clock_hz
     return int(round(found.output_hz(board.oscillator_hz)))
+
+
+def below(board: Board, limit_hz: float) -> int | None:
+    """The fastest clock of whole megahertz, up to a limit, that can be made; None: none can."""
+    for mhz in range(int(limit_hz / 1e6), 0, -1):
+        with contextlib.suppress(ValueError):
+            dividers(board, mhz * 1_000_000)
+            return mhz * 1_000_000
+    return None
 
 
 class BoardClock(wiring.Component):

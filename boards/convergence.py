@@ -9,6 +9,7 @@ from .toolchain import RIPUP, BuildError
 __all__ = ["Convergence", "UnroutableError", "routed"]
 
 PATIENCE = 15  # iterations without a new best, at least
+ARCS_PATIENCE = 100_000  # arcs routed by the other router, without a new best
 
 Result = TypeVar("Result")
 
@@ -19,12 +20,14 @@ class UnroutableError(BuildError):
 
 class Convergence:
     """Follows the lines of the negotiating router (router2), which allows wires to be shared and
-    then makes that dearer in each iteration.
+    then makes that dearer in each iteration; or of the one that rips up what is in the way of an
+    arc (router1), which is given up if after :data:`ARCS_PATIENCE` no fewer arcs remain.
 
     ``name`` begins the message that it makes as a text. ``left`` is the smallest number of shared
-    wires so far. A router that has come to its end has many more than that, :data:`PATIENCE`
-    iterations later, and their number grows from there on. Or it is ``late``: it only repeats what
-    does not meet the clock, with neither fewer shared wires nor fewer late nets for twice as long.
+    wires, or of remaining arcs, so far. A negotiating router that has come to its end has many more
+    than that, :data:`PATIENCE` iterations later, and their number grows from there on. Or it is
+    ``late``: it only repeats what does not meet the clock, with neither fewer shared wires nor
+    fewer late nets for twice as long.
     """
 
     def __init__(self, name: str) -> None:
@@ -32,11 +35,18 @@ class Convergence:
         self.left: int | None = None
         self.late = False
         self._late_left: int | None = None
+        self._routed = 0  # when fewest arcs remained
         self._iterations = 0  # since fewest wires were shared
         self._late_iterations = 0  # since there were fewest of either
 
     def gives_up(self, line: str) -> bool:
         """Take a line of the log; true if the router will not end."""
+        found = re.match(r"Info: +(\d+) \|[ \d]+\|[ \d]+\| *(\d+)\|", line)
+        if found:
+            routed, remain = int(found[1]), int(found[2])
+            if self.left is None or remain < self.left:
+                self.left, self._routed = remain, routed
+            return routed - self._routed > ARCS_PATIENCE
         found = re.search(r"\biter=\d+ .*\boverused=(\d+)\b(?:.*\btmgfail=(\d+)\b)?", line)
         if found is None:
             return False
@@ -52,7 +62,7 @@ class Convergence:
 
     def __str__(self) -> str:
         return (
-            f"{self.name}: the router came down to {self.left} wires that two nets want and no "
+            f"{self.name}: the router came down to {self.left} wires that are missing and no "
             "further; try more --seeds, or a smaller accelerator"
         )
 

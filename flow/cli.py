@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 
 import click
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # ends what it has started, and clears up, as at an interrupt
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Amaranth's, of what an error or an interrupt has left half made.
+        warnings.filterwarnings("ignore", message=".* created but never used")
     try:
         result = cli.main(given, prog_name="prunus", standalone_mode=False)
         sys.stdout.flush()
@@ -69,7 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt) as error:
+        if isinstance(error.__cause__, EOFError):  # click takes it for the end of its own input
+            raise error.__cause__ from None
         return _fail("interrupted", 130, given)
     except BrokenPipeError:  # "prunus ... | head": nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

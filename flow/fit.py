@@ -97,8 +97,19 @@ class Plans:
             except ValueError as error:  # sizes that do not go together, or are too small
                 self._problem = str(error)
                 continue
+            if mismatch := self._mismatch(placed.config):
+                self._problem = mismatch
+                continue
             if trial.engine != "winograd" or placed.config.winograd:
                 yield _Candidate(trial, placed.config, placed.cycles)
+
+    def _mismatch(self, config: Config) -> str:
+        """What a configuration does not have of the sizes asked for, if anything."""
+        for name in ("act_word", "lanes", "tile_pixels") if config.columns else ():
+            asked, made = self._fixed.get(name), getattr(config, name)
+            if asked not in (None, made):
+                return f"{name} must be {made} with the compact engine, not {asked!r}"
+        return ""
 
     def _explain(self, board: Board, lacking: list[dict[str, tuple[int, int]]]) -> str:
         if not lacking:

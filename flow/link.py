@@ -131,7 +131,11 @@ def open_serial(port: str, baud: int) -> SerialTransport:
     import serial
 
     try:
-        opened = serial.Serial(port, baud, exclusive=True, write_timeout=10)
+        opened = serial.Serial(baudrate=baud, exclusive=True, write_timeout=10)
+        # On some boards these lines select the flash, or reset something.
+        opened.dtr = opened.rts = False
+        opened.port = port
+        opened.open()
         # USB adapters may keep what arrives for 16 ms; some can be told not to.
         with contextlib.suppress(AttributeError, NotImplementedError, OSError, ValueError):
             opened.set_low_latency_mode(True)
@@ -186,6 +190,11 @@ class Link:
         if hello.version != PROTOCOL_VERSION:
             raise LinkError(
                 f"the device speaks protocol version {hello.version}, not {PROTOCOL_VERSION}"
+            )
+        if not hello.lanes or hello.frame_bytes < OFFSET_BYTES + hello.lanes:
+            raise LinkError(
+                f"the device says what cannot be: {hello.lanes} lanes, frames of "
+                f"{hello.frame_bytes} bytes"
             )
         return hello
 

@@ -1,6 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """Bitstreams: what is built again and what is not, and what each program's failure says."""
 
+import os
 import re
 from pathlib import Path
 
@@ -64,6 +65,21 @@ def test_unchanged_design_is_not_built_twice(tmp_path, monkeypatch):
     assert ran[5:] == ["yosys", "nextpnr-ice40", "icepack"]
 
 
+@pytest.mark.parametrize(
+    "kind, name", [("synth", "top.json.gz"), ("route", "report.json"), ("route", "top.bin")]
+)
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: os.truncate(path, 3)])
+def test_what_is_damaged_in_the_cache_is_made_again(tmp_path, monkeypatch, kind, name, damage):
+    fake_tools(tmp_path, monkeypatch, yosys=FINE_YOSYS, nextpnr_ice40=FINE_NEXTPNR,
+               icepack=FINE_ICEPACK)  # fmt: skip
+    board, out = BOARDS["icebreaker"], tmp_path / "out"
+    first = build(board, Loopback(), out).as_dict()
+    (found,) = (tmp_path / "cache").glob(f"**/{kind}-*/{name}")
+    damage(found)
+    assert build(board, Loopback(), out).as_dict() == first
+    assert found.stat().st_size > 3
+
+
 STUCK = """
 for n in range(1, 60):
     print(f"Info:     iter={n} wires=99 overused={abs(30 - n) * 10 + 7} overuse=9", flush=True)
@@ -78,7 +94,7 @@ def test_a_router_that_gets_nowhere_is_stopped(tmp_path, monkeypatch):
     fake_tools(tmp_path, monkeypatch, yosys=FINE_YOSYS, icepack=FINE_ICEPACK,
                nextpnr_ice40=f"{stuck}\n{FINE_NEXTPNR}")  # fmt: skip
     board, out = BOARDS["icebreaker"], tmp_path / "out"
-    message = r"^nextpnr-ice40, seed 2: the router came down to 7 wires that two nets want .*seeds"
+    message = r"^nextpnr-ice40, seed 2: the router came down to 7 wires that are missing .*seeds"
     with pytest.raises(UnroutableError, match=message):
         build(board, Loopback(), out, seeds=(1, 2))
     assert not out.exists()
@@ -98,6 +114,8 @@ def test_another_seed_where_one_finds_no_place(tmp_path, monkeypatch):
     board, out = BOARDS["icebreaker"], tmp_path / "out"
     with pytest.raises(UnroutableError, match=r"^nextpnr-ice40, seed 1: no placement was found"):
         build(board, Loopback(), out, seeds=(1,))
+    with pytest.raises(UnroutableError, match=r"or a smaller accelerator$"):  # that log may be gone
+        build(board, Loopback(), tmp_path / "other", seeds=(1,))
     assert build(board, Loopback(), out, seeds=(1, 2)).seed == 2
 
 

@@ -30,6 +30,17 @@ def test_few_shared_wires_take_their_time():
     assert not any(old.gives_up(f"iter={n} wires=9 overused=3 archfail=NA") for n in range(99))
 
 
+def test_arcs_that_remain():
+    """Lines of the router of other families."""
+    line = "Info: {:10} |      133       1866 |   94   906 | {:9}|       2.63       7.19|"
+    router = Convergence("it")
+    remain = [900, 500, *[600] * 100, 400, *[450] * 100]
+    assert not any(router.gives_up(line.format(1000 * n, left)) for n, left in enumerate(remain))
+    assert router.left == 400
+    assert router.gives_up(line.format(1000 * len(remain), 401))
+    assert str(router).startswith("it: the router came down to 400 wires")
+
+
 def start(late):
     """Arguments of the runs of a router, which would go on with :data:`RIPUP` if some are late."""
     made = []

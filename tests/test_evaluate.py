@@ -113,6 +113,7 @@ def test_run_gives_every_tensor():
         (np.zeros((2, 5)), r"^x: x must have shape \(samples, 6\), not \(2, 5\)$"),
         (np.zeros((2, 6), np.uint8), "^x: x must be int8, not uint8$"),
         (np.full((2, 6), np.nan), "^x: x must be free of NaN and infinity$"),
+        (np.full((2, 6), 1e300), "^x: x must be free of NaN and infinity$"),
     ],
 )
 def test_input_is_checked(x, message):

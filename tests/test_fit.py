@@ -95,6 +95,19 @@ def test_fixed_sizes_that_do_not_go_together():
         choose_options(random_network([64, 10]), BOARDS["ulx3s-25f"], asked, ("pes", "lanes"))
 
 
+def test_the_compact_engine_is_not_chosen_for_sizes_that_it_does_not_have():
+    g = Int8((6, 6, 3), seed=1)
+    graph = g.graph(g.conv(g.x, 8, (3, 3)))
+    fixed = {"act_word": 8, "lanes": 4}
+    asked, board = Options(**fixed), BOARDS["icebreaker"]
+    assert choose_options(graph, board).engine == "compact"
+    with pytest.raises(FitError, match=r"^icebreaker: the model needs .* of 8"):
+        choose_options(graph, board, asked, tuple(fixed))
+    compact = dataclasses.replace(asked, engine="compact")
+    with pytest.raises(FitError, match=r"^icebreaker: act_word must be 4 with the compact engine"):
+        choose_options(graph, board, compact, tuple(fixed))
+
+
 def test_a_refusal_lays_out_each_accelerator_once(monkeypatch):
     calls = []
     monkeypatch.setattr(fit, "plan", lambda *sizes: calls.append(sizes) or plan(*sizes))

@@ -6,6 +6,7 @@ import struct
 
 import numpy as np
 import pytest
+import serial
 from host_model import Device, small_config
 
 from prunus.flow.link import Link, LinkError, SerialTransport, open_serial
@@ -75,6 +76,15 @@ def test_hello():
     device, _, link = make()
     assert link.hello() == device.hello()
     assert link.status().state == State.EMPTY
+
+
+@pytest.mark.parametrize("lanes, frame_bytes", [(0, 256), (8, 3), (8, 10)])
+def test_a_device_that_says_what_cannot_be(monkeypatch, lanes, frame_bytes):
+    device, _, link = make()
+    answer = dataclasses.replace(device.hello(), lanes=lanes, frame_bytes=frame_bytes)
+    monkeypatch.setattr(device, "hello", lambda: answer)
+    with pytest.raises(LinkError, match=rf"{lanes} lanes, frames of {frame_bytes} bytes$"):
+        link.hello()
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -372,6 +382,19 @@ def test_serial_transport():
         assert transport.read(100, 0.25) == b""
         transport.write(b"abc")
     assert port.sent == b"abc" and port.closed
+
+
+def test_the_lines_beside_a_port_are_quiet(monkeypatch):
+    """On an UPduino they select the flash, others reset something."""
+    opened = []
+
+    class Port(serial.Serial):
+        def open(self):
+            opened.append((self.port, self.baudrate, self.dtr, self.rts))
+
+    monkeypatch.setattr(serial, "Serial", Port)
+    open_serial("/dev/ttyUSB1", 1_000_000)
+    assert opened == [("/dev/ttyUSB1", 1_000_000, False, False)]
 
 
 def test_a_port_that_is_not_there():

@@ -6,8 +6,10 @@ from fractions import Fraction
 import pytest
 from board_support import MHZ
 
+from prunus.boards.clock import below
 from prunus.boards.pll import Ecp5Dividers, ecp5_dividers, ice40_dividers
 from prunus.boards.pll_gowin import gowin_dividers
+from prunus.boards.registry import BOARDS
 
 
 def closest(made, wanted):
@@ -96,3 +98,12 @@ def test_dividers_refuse():
     with pytest.raises(TypeError, match=r"^clock_hz must be an int, not 80.5$"):
         ecp5_dividers(25 * MHZ, 80.5)
     assert ecp5_dividers(25 * MHZ, 80 * MHZ) in (Ecp5Dividers(1, 16, 5), Ecp5Dividers(1, 32, 10))
+
+
+@pytest.mark.parametrize(
+    "name, limit, made",
+    [("upduino3", 32.1, 24), ("upduino3", 5.9, None), ("icebreaker", 31.9, 31),
+     ("icebreaker", 15.9, 12), ("ulx3s-12f", 70.3, 70), ("ulx3s-12f", 2.0, None)],
+)  # fmt: skip
+def test_the_fastest_clock_below(name, limit, made):
+    assert below(BOARDS[name], limit * MHZ) == (made and made * MHZ)

@@ -198,6 +198,7 @@ def build_command(
     as_json: bool,
 ) -> int:
     """Make a bitstream of BUILD for a board, with the routed clock and the use of the part."""
+    from prunus.boards.clock import below
     from prunus.boards.registry import find_board
 
     if rom is not None:
@@ -223,9 +224,11 @@ def build_command(
         )
     show(result.as_dict(), as_json, lambda console: _draw_bitstream(console, result))
     if not result.timing_met:
+        slower = below(board, result.fmax_mhz * 0.97e6)
         raise Failed(
             f"{board.name}: routed at {result.fmax_mhz:.1f} MHz, below the clock of "
-            f"{result.clock_mhz:.1f} MHz; try more --seeds, or --clock {result.fmax_mhz * 0.97:.0f}"
+            f"{result.clock_mhz:.1f} MHz; try more --seeds"
+            + (f", or --clock {slower / 1e6:g}" if slower else "")
         )
     return 0
 
