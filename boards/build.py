@@ -17,7 +17,7 @@ from typing import Any
 
 from . import floorplan, optimize
 from .board import Board
-from .convergence import UnroutableError, routed
+from .convergence import UnroutableError, watched
 from .dfu import with_suffix
 from .registry import BOARDS
 from .report import critical_path, fmax_mhz, overflow, resources
@@ -36,6 +36,7 @@ __all__ = [
     "plan",
 ]
 
+_HASHES = "hashes.json"  # of the files of a folder of the cache
 STAGES = ("synthesis", "placement", "routing", "packing")
 
 Progress = Callable[[str, str], None]
@@ -171,9 +172,9 @@ class _Work:
                 with open(folder / "top.json", "wb") as plain:
                     shutil.copyfileobj(packed, plain)
             name = f"{place.name}, seed {seed}"
-            routed(lambda chosen, watch: self._run("placement", note, place, chosen, folder,
-                                                   "top.tim", name, watch),
-                   arguments, name)  # fmt: skip
+            watched(lambda chosen, watch: self._run("placement", note, place, chosen, folder,
+                                                    "top.tim", name, watch),
+                    arguments, name)  # fmt: skip
             self.progress("packing", note)
             self._run("packing", note, pack, packing, folder, None)
 
@@ -327,9 +328,6 @@ def _cached(name: str, make: Callable[[Path], None], keep: tuple[str, ...]) -> P
             if not done.is_dir():  # else another build made the same meanwhile
                 raise
     return done
-
-
-_HASHES = "hashes.json"
 
 
 def _hashes(folder: Path, names: tuple[str, ...]) -> dict[str, str]:

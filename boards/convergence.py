@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from .toolchain import RIPUP, BuildError
 
-__all__ = ["Convergence", "UnroutableError", "routed"]
+__all__ = ["Convergence", "UnroutableError", "watched"]
 
 PATIENCE = 15  # iterations without a new best, at least
 ARCS_PATIENCE = 100_000  # arcs routed by the other router, without a new best
@@ -67,7 +67,7 @@ class Convergence:
         )
 
 
-def routed(
+def watched(
     run: Callable[[Sequence[str], Callable[[str], None]], Result],
     arguments: Sequence[str],
     name: str,
@@ -94,4 +94,4 @@ def routed(
     except UnroutableError:
         if not router.late or RIPUP not in arguments:
             raise
-    return routed(run, [argument for argument in arguments if argument != RIPUP], name)
+    return watched(run, [argument for argument in arguments if argument != RIPUP], name)

@@ -72,7 +72,7 @@ _ECP5_PACKAGES = {"BG381": "CABGA381", "MG285": "CSFBGA285"}
 
 
 # The router sends some nets far around; with this those that have the time, at the price that it
-# never ends where one cannot have it.
+# tries 1,500 times where one cannot have it.
 RIPUP = "--tmg-ripup"
 
 

@@ -1,7 +1,6 @@
 """A build: a compiled model, in memory and as a directory."""
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -16,6 +15,7 @@ from prunus.compiler.assemble import LayerStatistics
 from prunus.compiler.ir import Graph, GraphError
 from prunus.hw.config import Config
 from prunus.hw.image import unpack
+from prunus.sim.cache import digest
 
 from .places import check_folder
 
@@ -217,7 +217,7 @@ def save_build(build: Build, path: Path) -> None:
             "settings": build.settings,
             "input_index": build.input_index,
         }
-        document["digest"] = _digest(document)
+        document["digest"] = digest(document)
         (new / "build.json").write_text(json.dumps(document, indent=1))
         if path.exists():
             os.replace(path, old)
@@ -244,7 +244,7 @@ def load_build(path: Path) -> Build:
         raise BuildError(f"{path}: not a build directory; make one with prunus compile")
     try:
         document = json.loads((path / "build.json").read_text())
-        digest = document.pop("digest", None)
+        written_digest = document.pop("digest", None)
         written = document["format"]
         version = document["prunus"]
     except (ValueError, KeyError, TypeError, OSError) as error:
@@ -254,7 +254,7 @@ def load_build(path: Path) -> Build:
             f"{path}: written by prunus {version}, format {written}; this is prunus "
             f"{importlib.metadata.version('prunus')}, format {FORMAT}: compile the model again"
         )
-    if digest != _digest(document):
+    if written_digest != digest(document):
         raise BuildError(f"{path / 'build.json'}: damaged; compile the model again")
     try:
         config = Config(**document["config"])
@@ -275,8 +275,3 @@ def load_build(path: Path) -> Build:
         )
     except (GraphError, ValueError, KeyError, TypeError, OSError) as error:
         raise BuildError(f"{path}: damaged ({error}); compile the model again") from error
-
-
-def _digest(document: dict[str, Any]) -> str:
-    """Hash of what a build says of its other files."""
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """A router that gets nowhere is noticed, from the lines that it prints."""
 
-from prunus.boards.convergence import Convergence, UnroutableError, routed
+from prunus.boards.convergence import Convergence, UnroutableError, watched
 from prunus.boards.registry import BOARDS
 from prunus.boards.toolchain import FAMILIES, RIPUP
 
@@ -52,7 +52,7 @@ def start(late):
         return "routed"
 
     try:
-        return made, routed(run, ["--seed", "1", RIPUP, "--json", "top.json"], "it")
+        return made, watched(run, ["--seed", "1", RIPUP, "--json", "top.json"], "it")
     except UnroutableError as error:
         return made, error
 
